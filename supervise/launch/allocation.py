@@ -3,9 +3,11 @@
 Slurm (sbatch(1), OUTPUT ENVIRONMENT VARIABLES) gives the end as SLURM_JOB_END_TIME from version 23.02 on; before that,
 `runner/allocation_watch.py` asks squeue for it.  HTCondor (condor-manual, "Services for Running Jobs" and "Job ClassAd
 Attributes") names a file with the ad of the job: AllowedExecuteDuration and AllowedJobDuration, counted from the start
-that the ad has.  JobLeaseDuration is no end, since HTCondor renews the lease.  Kubernetes tells a pod nothing of its
-activeDeadlineSeconds: the manifest hands it on in SUPERVISE_ACTIVE_DEADLINE, and it counts from the first process of
-the pod or the container.
+that the ad has.  JobLeaseDuration is no end, since HTCondor renews the lease.  A second file has the ad of the machine,
+which may retire before: GLIDEIN_ToDie, the end of a pilot of GlideinWMS, and TimeToLive, counted from MyCurrentTime.
+DaemonShutdown is an expression, and MaxJobRetirementTime what a job gets at least: neither is an end.  Kubernetes tells
+a pod nothing of its activeDeadlineSeconds: the manifest hands it on in SUPERVISE_ACTIVE_DEADLINE, and it counts from
+the first process of the pod or the container.
 """
 
 import os
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from supervise.launch.state import Launched
 
 SLURM, HTCONDOR, KUBERNETES = ENGINE_VARIABLES
+HTCONDOR_MACHINE = "_CONDOR_MACHINE_AD"
 SLURM_END = "SLURM_JOB_END_TIME"
+NO_RETIREMENT_SECONDS = (1 << 31) - 1
+"""TimeToLive of a machine that does not retire."""
 AD_SECONDS = 1.0
 """Seconds that the file system of the ad may take."""
 AD_MAX_BYTES = 1 << 20
@@ -62,21 +67,32 @@ def _slurm_end() -> "float | None":
 
 
 def _condor_end(launched: "Launched") -> "float | None":
-    path = os.environ.get(HTCONDOR)
-    if not path:
+    if not os.environ.get(HTCONDOR):
         return None
+    retirement = end_of_machine(_ad(launched, HTCONDOR_MACHINE))
+    # A machine whose end has passed has started this job all the same.
+    is_ahead = retirement is not None and retirement > time()
+    ends = [end_of_ad(_ad(launched, HTCONDOR)), retirement if is_ahead else None]
+    return min((one for one in ends if one is not None), default=None)
+
+
+def _ad(launched: "Launched", variable: str) -> str:
+    """Return the text of the ad whose path that variable has; '' where it cannot be read, which is said."""
+    path = os.environ.get(variable)
+    if not path:
+        return ""
     from supervise.process import bounded_call
 
     try:
-        text, _ = bounded_call.run(lambda: (read_ad(path), ()), AD_SECONDS)
+        text: str = bounded_call.run(lambda: (read_ad(path), ()), AD_SECONDS)[0]
     except bounded_call.NoAnswerError as late:
         launched.child.give_up(late.pid)
-        _ignore(HTCONDOR, path, "its file system does not answer")
-        return None
+        _ignore(variable, path, "its file system does not answer")
     except OSError as error:
-        _ignore(HTCONDOR, path, error.strerror or "it cannot be read")
-        return None
-    return end_of_ad(text)
+        _ignore(variable, path, error.strerror or "it cannot be read")
+    else:
+        return text
+    return ""
 
 
 def read_ad(path: str) -> str:
@@ -97,16 +113,8 @@ def read_ad(path: str) -> str:
 
 
 def end_of_ad(text: str) -> "float | None":
-    """Return the end of a job by its ad, in epoch seconds; None where the ad bounds the job not at all.
-
-    An ad has lines `Name = value`, whose names have no case.  A value that is an expression counts as absent.
-    """
-    ad: dict[str, int] = {}
-    for line in text.split("\n"):
-        name, _, word = line.partition("=")
-        number = _count(word.strip())
-        if number:
-            ad[name.strip().lower()] = number
+    """Return the end of a job by its ad, in epoch seconds; None where the ad bounds the job not at all."""
+    ad = _numbers(text)
     began = ad.get("jobcurrentstartdate")
     if began is None:
         return None
@@ -118,6 +126,29 @@ def end_of_ad(text: str) -> "float | None":
         if name in ad
     ]
     return float(min(ends)) if ends else None
+
+
+def end_of_machine(text: str) -> "float | None":
+    """Return when a machine of HTCondor retires by its ad, in epoch seconds; None where the ad tells no such time."""
+    ad = _numbers(text)
+    ends = [ad["glidein_todie"]] if "glidein_todie" in ad else []
+    if "mycurrenttime" in ad and 0 < ad.get("timetolive", 0) < NO_RETIREMENT_SECONDS:
+        ends.append(ad["mycurrenttime"] + ad["timetolive"])
+    return float(min(ends)) if ends else None
+
+
+def _numbers(text: str) -> "dict[str, int]":
+    """Return the whole numbers of an ad above 0, by their names in lower case.
+
+    An ad has lines `Name = value`, whose names have no case.  A value that is an expression counts as absent.
+    """
+    ad: dict[str, int] = {}
+    for line in text.split("\n"):
+        name, _, word = line.partition("=")
+        number = _count(word.strip())
+        if number:
+            ad[name.strip().lower()] = number
+    return ad
 
 
 def _pod_end() -> "float | None":

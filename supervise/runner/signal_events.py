@@ -54,11 +54,9 @@ class SignalEvents:
                 source += f" from pid {sender} ({ancestry[0].name})"
             self.has_cancelled = True
             is_delivered = is_from_terminal and self._reached_command(number, at)
-            word = self._word_of_engine(ancestry)
+            word, phrase = self._reason_of_engine(ancestry)
             if word:
-                from supervise.runner import slurm_evidence
-
-                source += f": {slurm_evidence.PHRASES[word]}"
+                source += f": {phrase}"
             self._runner.dispatch(
                 Cancel(number, at, delivered=is_delivered, from_terminal=is_from_terminal, source=source, word=word)
             )
@@ -70,15 +68,18 @@ class SignalEvents:
         elif number in signals.PASSED_ON:
             self._pass_on(number, is_from_terminal)
 
-    def _word_of_engine(self, ancestry: "list[Stat]") -> str:
-        """Return why the engine of the job around this run has sent a signal; '' where it was no engine."""
-        if not self._launched.info.is_in_job or not ancestry:
-            return ""
-        from supervise.launch import allocation
-        from supervise.runner import slurm_evidence
+    def _reason_of_engine(self, ancestry: "list[Stat]") -> tuple[str, str]:
+        """Return why the engine of the job around this run has sent a signal, for programs and for people.
 
-        job = allocation.slurm_job()
-        return slurm_evidence.reason(job) if job and slurm_evidence.is_sender(ancestry) else ""
+        Both are empty where no engine has sent the signal.
+        """
+        if not self._launched.info.is_in_job or not ancestry:
+            return "", ""
+        from supervise.runner import engine_signals
+
+        engine = engine_signals.BY_SENDER.get(ancestry[0].name)
+        word = engine.reason() if engine else ""
+        return word, engine.phrase(word) if engine and word else ""
 
     def _has_heard(self, number: int, sender: int, *, is_handed_on: bool, at: float) -> bool:
         """Return whether this signal, sent to the whole group, has come before, through the front or past it."""

@@ -1,5 +1,6 @@
 """Batches on a real pool of HTCondor: all its daemons on this machine."""
 
+import json
 import os
 import signal
 import tempfile
@@ -83,6 +84,7 @@ def test_a_removed_batch_is_named_and_can_be_resumed(place: Place) -> None:
     code, found = collect(place, "b", "--wait")
     assert (code, words_of(found)) == (1, ["cancelled"] * 3)
     assert [task["report"] is None for task in found["tasks"]] == [False, True, True]
+    assert found["tasks"][0]["reason"].startswith("signal TERM from pid ")
     place.file("go").touch()
     assert submit(place, "--resume", "b").code == 0
     code, found = collect(place, "b", "--wait")
@@ -106,16 +108,42 @@ def test_the_task_of_a_dead_machine_is_run_again(place: Place, pool: htcondor.Po
     assert ran.read_text() == "1 \n2 lost\n"
 
 
-def test_a_job_that_has_to_leave_its_machine_is_run_again(place: Place, pool: htcondor.Pool) -> None:
-    script = 'echo "$SUPERVISE_ATTEMPT $SUPERVISE_PREVIOUS_OUTCOME" >>ran; until [ -e go ]; do sleep 0.1; done'
+BY_WHAT: dict[str, tuple[str, list[str]]] = {
+    "condor_vacate_job": ("preempted", ["-all"]),
+    "condor_vacate": ("preempted", ["-all"]),
+    "condor_drain": ("node_drain", ["-quick", "-resume-on-completion", "slot1@localhost"]),
+}
+"""The program that takes the machine from a job: the reason, and the arguments."""
+
+
+@pytest.mark.parametrize("taker", BY_WHAT)
+def test_a_job_that_has_to_leave_its_machine_says_why_and_is_run_again(
+    place: Place, pool: htcondor.Pool, taker: str
+) -> None:
+    script = (
+        'trap "exit 9" TERM; echo "$SUPERVISE_ATTEMPT $SUPERVISE_PREVIOUS_OUTCOME" >>ran;'
+        "until [ -e go ]; do sleep 0.1; done"
+    )
     submit(place, *ON, "--name", "b", "-k", "1", "--", "sh", "-c", script, "sh", ":::", "x")
-    ran = place.file("ran")
+    ran, report = place.file("ran"), place.file("b.results") / "1.json"
     wait_until(ran.exists, WAIT_SECONDS)
-    pool.ask("condor_vacate_job", "-all")
+    reason, words = BY_WHAT[taker]
+    pool.ask(taker, *words)
+    wait_until(report.exists, WAIT_SECONDS)
+    found = json.loads(report.read_bytes())
+    assert (found["outcome"], found["reason"], found["exit_code"]) == ("cancelled", reason, 143)
     wait_until(lambda: len(ran.read_text().splitlines()) == 2, WAIT_SECONDS)
     place.file("go").touch()
     assert words_of(collect(place, "b", "--wait")[1]) == ["completed"]
     assert ran.read_text() == "1 \n2 cancelled\n"
+
+
+def test_a_task_knows_when_its_machine_retires(place: Place, pool: htcondor.Pool) -> None:
+    words = ("-k", "2", "--", "sh", "-c", "echo $SUPERVISE_DEADLINE", "sh", ":::", "x")
+    submit(place, *ON, "--name", "b", *words)
+    code, found = collect(place, "b", "--wait")
+    assert code == 0
+    assert float(batches.output(found, 1)) == pytest.approx(pool.retirement - 7, abs=1)
 
 
 def test_a_held_task_is_pending_for_that_reason(place: Place) -> None:

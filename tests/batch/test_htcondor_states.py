@@ -3,6 +3,7 @@
 import pytest
 
 from supervise.batch import htcondor
+from supervise.runner import htcondor_evidence
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,31 @@ def test_the_newest_job_of_a_task_counts() -> None:
 
 def test_a_cluster_has_no_more_jobs_than_allowed() -> None:
     assert [*htcondor._clusters([1, 2, 3, 5, 9], 2)] == [[1, 2], [3, 5], [9]]
+
+
+SLOTS = "mine slot1_1@m\nslot slot1@m {0} {1}\nslot slot1_1@m {0} {1}\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        # By condor_vacate_job, condor_vacate, condor_drain.
+        (SLOTS.format("Claimed", "undefined") + "job 2\n", "preempted"),
+        (SLOTS.format("Preempting", "undefined") + "job 2\n", "preempted"),
+        (SLOTS.format("Preempting", "true") + "job 2\n", "node_drain"),
+        # The queue does not answer.
+        (SLOTS.format("Preempting", "true"), "node_drain"),
+        (SLOTS.format("Claimed", "undefined"), ""),
+        # The machine does not answer.
+        ("mine slot1_1@m\njob 2\n", "preempted"),
+        ("mine \njob 1\n", "preempted"),
+        # By condor_rm and condor_hold, also on a machine that is drained while its jobs may end.
+        (SLOTS.format("Claimed", "true") + "job 3\n", ""),
+        (SLOTS.format("Preempting", "true") + "job 3\n", ""),
+        (SLOTS.format("Claimed", "undefined") + "job 5\n", ""),
+        ("slot\njob\nmine\nslot a b c d\n\x1b[2J\n", ""),
+        ("", ""),
+    ],
+)
+def test_a_signal_of_htcondor_has_the_reason_that_queue_and_machine_tell(said: str, reason: str) -> None:
+    assert htcondor_evidence.reason_of(said) == reason

@@ -6,6 +6,7 @@ import pytest
 
 from supervise.batch import slurm
 from supervise.runner import slurm_evidence
+from supervise.runner.engine_question import PHRASES
 
 
 @pytest.mark.parametrize(
@@ -48,9 +49,12 @@ PREEMPTS, NO_PREEMPTION = "PreemptMode=REQUEUE", "PreemptMode=OFF"
         ("", 0, ""),
     ],
 )
-def test_a_signal_of_slurm_has_the_reason_that_scontrol_tells(said: str, restarts: int, reason: str) -> None:
-    assert slurm_evidence.reason_of(said, restarts) == reason
-    assert reason in ("", *slurm_evidence.PHRASES)
+def test_a_signal_of_slurm_has_the_reason_that_scontrol_tells(
+    said: str, restarts: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
+    assert slurm_evidence.reason_of(said) == reason
+    assert reason in ("", *PHRASES)
 
 
 def test_a_list_of_indices_is_read() -> None:

@@ -55,6 +55,20 @@ def test_the_ad_of_an_htcondor_job_has_its_end(supervise: Place, name: str) -> N
     assert (40 < left <= 54, messages) == (True, [])
 
 
+@pytest.mark.parametrize("machine", ["GLIDEIN_ToDie = {end}", "MyCurrentTime = {before}\nTimeToLive = 160"])
+def test_a_machine_that_retires_before_is_the_end(supervise: Place, machine: str) -> None:
+    now = int(time.time())
+    supervise.file("machine.ad").write_text(machine.format(end=now + 60, before=now - 100))
+    env = {**condor_job(supervise, 600), "_CONDOR_MACHINE_AD": str(supervise.file("machine.ad"))}
+    left, messages = seconds_given(supervise, "-k", "1", env=env)
+    assert (40 < left <= 54, messages) == (True, [])
+    left, messages = seconds_given(supervise, "-k", "1", env={**env, "_CONDOR_MACHINE_AD": "/nowhere"})
+    assert (500 < left <= 594, [line.startswith("_CONDOR_MACHINE_AD=") for line in messages]) == (True, [True])
+    # One whose end has passed has started the job all the same.
+    supervise.file("machine.ad").write_text(machine.format(end=now - 60, before=now - 200))
+    assert 500 < seconds_given(supervise, "-k", "1", env=env)[0] <= 594
+
+
 def test_a_lease_is_no_end(supervise: Place) -> None:
     assert seconds_given(supervise, env=condor_job(supervise, 60, "JobLeaseDuration")) == (float("inf"), [])
 
@@ -113,6 +127,20 @@ NO_ADS = ("", "\0" * 100, "JobCurrentStartDate = 5", "AllowedJobDuration = 5", "
 @pytest.mark.parametrize("text", NO_ADS)
 def test_an_ad_without_an_end(text: str) -> None:
     assert allocation.end_of_ad(text) is None
+
+
+NO_RETIREMENTS = (
+    "MyCurrentTime = 5\nTimeToLive = 2147483647",
+    "MyCurrentTime = 5\nTimeToLive = 0",
+    "TimeToLive = 5",
+    "DaemonShutdown = time() > 5\nMaxJobRetirementTime = 60\nMyCurrentTime = 5",
+    "GLIDEIN_ToDie = undefined",
+)
+
+
+@pytest.mark.parametrize("text", [*NO_ADS, *NO_RETIREMENTS])
+def test_a_machine_that_does_not_retire(text: str) -> None:
+    assert allocation.end_of_machine(text) is None
 
 
 def test_the_start_of_an_earlier_execution_does_not_count() -> None:

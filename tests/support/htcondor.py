@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,11 @@ CGROUP_V1_PATH=
 BASE_CGROUP=
 DISCARD_SESSION_KEYRING_ON_STARTUP=False
 MOUNT_UNDER_SCRATCH=
+GLIDEIN_ToDie={retirement}
+STARTD_ATTRS=GLIDEIN_ToDie
 """
+LIFE_SECONDS = 3600
+"""Seconds until the machine retires, as a pilot of GlideinWMS does."""
 
 
 class Pool:
@@ -67,6 +72,7 @@ class Pool:
 
     def __init__(self, folder: Path, user: pwd.struct_passwd) -> None:
         self.folder = folder
+        self.retirement = int(time.time()) + LIFE_SECONDS
         self.environ = {"CONDOR_CONFIG": str(folder / "condor_config")}
         self.manner: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -130,7 +136,7 @@ def pool() -> Iterator[Pool]:
     found = Pool(folder, user)
     for name in ("log", "spool", "execute", "lock", "run"):
         (folder / name).mkdir()
-    (folder / "condor_config").write_text(CONF.format(folder=folder, port=free_port()))
+    (folder / "condor_config").write_text(CONF.format(folder=folder, port=free_port(), retirement=found.retirement))
     folder.chmod(0o755)
     found.own(folder)
     with open(folder / "out", "wb") as out:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 2.0
 SCRIPT_FILE = ".job"
 """The file of the results with the script of all tasks."""
+START = '[ -r "$0" ] || exit 92; . "$0"'
+"""Runs the script, with the number of the task; a machine that does not see it ends as one without the results."""
 HISTORY_MARGIN_SECONDS = 3600
 """Seconds before the submission at which the search of the history ends: the clocks of two machines may differ."""
 LARGEST_CLUSTER = 20_000
@@ -177,6 +179,11 @@ def _submission(batch: Batch) -> int:
     return int(datetime.fromisoformat(batch.facts["created_at"]).timestamp())
 
 
+def _argument(word: str) -> str:
+    """Return the word for `arguments` of a submit description (condor_submit(1))."""
+    return "'" + word.replace("'", "''").replace('"', '""').replace("$", "$(DOLLAR)") + "'"
+
+
 def _literal(text: str) -> str:
     """Return the text as a string of a ClassAd."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -193,10 +200,10 @@ def _description(batch: Batch, numbers: "list[int]") -> bytes:
     for line in batch.engine_options:
         if not OPTION.fullmatch(line):
             raise BadValueError(f"--engine-option: {line!r} is not NAME=VALUE, a line of a submit description")
-    quoted = path.replace("'", "''").replace('"', '""').replace("$", "$(DOLLAR)")
+    arguments = " ".join(map(_argument, ("-c", START, path)))
     lines = [
         "executable = /bin/sh",
-        f"""arguments = "'{quoted}' $(supervise_task)\"""",
+        f'arguments = "{arguments} $(supervise_task)"',
         "transfer_executable = false",
         "should_transfer_files = NO",
         "initialdir = /",
@@ -215,8 +222,9 @@ def _description(batch: Batch, numbers: "list[int]") -> bytes:
 
 
 def _script(batch: Batch) -> bytes:
-    # HTCondor signals the first process of a job alone, so that has to be supervise.
-    return job_script.script(batch, number='"$1"', restarts=STARTS, run='exec "$@"\n')
+    # HTCondor signals the first process of a job alone, so that has to be supervise.  No shell is left that could look
+    # at the disk after it: that is done before.
+    return job_script.script(batch, number='"$1"', restarts=STARTS, run='check\nexec "$@"\n')
 
 
 def _largest_cluster() -> int:

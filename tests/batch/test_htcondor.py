@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.support import batches, htcondor
+from tests.support import batches, htcondor, mounts
 from tests.support.batches import outcomes, submit, words_of
 from tests.support.clients import command
 from tests.support.harness import Place, wait_until
+from tests.support.programs import needed
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("condor_master")]
 ON = ("--on", "htcondor", "--no-record")
@@ -27,7 +29,7 @@ def pool() -> Iterator[htcondor.Pool]:
 
 
 @pytest.fixture
-def place(pool: htcondor.Pool, program: Path) -> Iterator[Place]:
+def place(pool: htcondor.Pool, program: Path) -> Iterator[htcondor.PoolPlace]:
     """A place whose programs are of the user of the pool; at the end no job is left."""
     with tempfile.TemporaryDirectory(prefix="supervise-condor-", dir="/tmp") as name:
         found = htcondor.PoolPlace(Path(name), program, f"condor-{os.path.basename(name)}")
@@ -144,6 +146,107 @@ def test_a_task_knows_when_its_machine_retires(place: Place, pool: htcondor.Pool
     code, found = collect(place, "b", "--wait")
     assert code == 0
     assert float(batches.output(found, 1)) == pytest.approx(pool.retirement - 7, abs=1)
+
+
+# What condor_submit has said comes late.
+LATE = """#!/bin/sh
+{condor_submit} "$@" >said
+: >submitted
+until [ -e noted ]; do sleep 0.05; done
+cat said
+"""
+
+
+def put_before(place: Place, script: str) -> dict[str, str]:
+    """Return the environment in which that script is condor_submit."""
+    place.file("bin").mkdir()
+    place.file("bin/condor_submit").write_text(script)
+    place.file("bin/condor_submit").chmod(0o755)
+    return {"PATH": f"{place.file('bin')}:{os.environ['PATH']}"}
+
+
+def test_a_submit_that_is_killed_before_it_knows_the_jobs_has_not_submitted_twice(place: Place) -> None:
+    env = put_before(place, LATE.format(condor_submit=needed("condor_submit")))
+    script = 'echo "$1" >>ran; until [ -e go ]; do sleep 0.1; done'
+    words = (*ON, "--name", "b", "--", "sh", "-c", script, "sh", ":::", "a", "b")
+    running = place.popen([str(place.program), "submit", *words], env=env)
+    wait_until(place.file("submitted").exists, WAIT_SECONDS)
+    running.send(signal.SIGKILL)
+    # The program still has the lock.
+    refused = submit(place, "--resume", "b")
+    assert (refused.code, refused.messages) == (125, ["submit: the batch b is being submitted"])
+    assert collect(place, "b")[0] == 121
+    place.file("noted").touch()
+    running.wait()
+    wait_until(lambda: words_of(collect(place, "b")[1]) == ["running", "running"], WAIT_SECONDS)
+    refused = submit(place, "--resume", "b")
+    assert (refused.code, refused.messages) == (125, ["submit: the batch b is being run"])
+    place.file("go").touch()
+    code, found = collect(place, "b", "--wait")
+    assert (code, words_of(found)) == (0, ["completed"] * 2)
+    assert sorted(place.file("ran").read_text().split()) == ["a", "b"]
+
+
+def test_a_submit_that_is_killed_before_condor_submit_has_submitted_nothing(place: Place, pool: htcondor.Pool) -> None:
+    env = put_before(place, "#!/bin/sh\nkill -KILL $PPID\n")
+    script = 'echo "$1" >>ran'
+    killed = submit(place, *ON, "--name", "b", "--", "sh", "-c", script, "sh", ":::", "a", "b", env=env)
+    assert killed.code == -signal.SIGKILL
+    assert not pool.ask("condor_q", "-af", "ClusterId")
+    code, found = collect(place, "b")
+    assert (code, words_of(found)) == (1, ["pending"] * 2)
+    assert submit(place, "--resume", "b").code == 0
+    code, found = collect(place, "b", "--wait")
+    assert (code, words_of(found)) == (0, ["completed"] * 2)
+    assert sorted(place.file("ran").read_text().split()) == ["a", "b"]
+
+
+def test_a_folder_that_a_machine_does_not_see_is_named(place: htcondor.PoolPlace) -> None:
+    """The folder is gone when the job is started."""
+    for missing, reason in (("results", "results_missing"), ("cwd", "folder_missing")):
+        folders = {name: place.file(f"{reason}.{name}") for name in ("results", "cwd")}
+        for folder in folders.values():
+            folder.mkdir()
+            place.pool.own(folder)
+        words = ("--results", str(folders["results"]), "--engine-option=hold=true", "--", "true", ":::", "x")
+        submitted = submit(place, *ON, "--name", reason, *words, cwd=folders["cwd"])
+        assert submitted.code == 0, submitted.err
+        shutil.move(folders[missing], place.file(f"{reason}.gone"))
+        place.pool.ask("condor_release", "-all")
+        code, found = collect(place, reason, "--wait")
+        assert (code, words_of(found), found["tasks"][0]["reason"]) == (1, ["unreported"], reason)
+        assert reason.encode() in command(place, "collect", reason).out
+
+
+def test_a_full_disk_of_the_results_is_named(place: Place) -> None:
+    """It becomes full while the first task runs, which no process of the task can tell, and is before the second."""
+    disk = place.file("disk")
+    disk.mkdir()
+    script = 'if [ "$1" = 2 ]; then : >up; until [ -e go ]; do sleep 0.1; done; fi'
+    with mounts.small_disk(disk):
+        words = ("--results", "disk/r", "-j", "1", "--", "sh", "-c", script, "sh", ":::", "2", "3")
+        submitted = submit(place, *ON, "--name", "b", *words)
+        assert submitted.code == 0, submitted.err
+        wait_until(place.file("up").exists, WAIT_SECONDS)
+        mounts.fill(disk)
+        place.file("go").touch()
+        code, found = collect(place, "b", "--wait")
+        assert (code, words_of(found)) == (1, ["unreported"] * 2)
+        assert [task["reason"] for task in found["tasks"]] == [None, "results_full"]
+
+
+def test_results_that_may_only_be_read_are_named(place: Place) -> None:
+    """They become so while the first task runs, which no process of the task can tell, and are before the second."""
+    results = place.file("r")
+    script = 'if [ "$1" = 2 ]; then : >up; until [ -e go ]; do sleep 0.1; done; fi'
+    words = ("--results", "r", "-j", "1", "--", "sh", "-c", script, "sh", ":::", "2", "3")
+    submit(place, *ON, "--name", "b", *words)
+    wait_until(place.file("up").exists, WAIT_SECONDS)
+    with mounts.read_only(results):
+        place.file("go").touch()
+        code, found = collect(place, "b", "--wait")
+        assert (code, words_of(found)) == (1, ["unreported"] * 2)
+        assert [task["reason"] for task in found["tasks"]] == [None, "results_unwritable"]
 
 
 def test_a_held_task_is_pending_for_that_reason(place: Place) -> None:

@@ -14,11 +14,30 @@ SMALL = "size=64k"
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
     """Mount a small file system at that folder."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", SMALL, "none", str(folder)], check=True, timeout=10)
+    _mount("-t", "tmpfs", "-o", SMALL, "none", str(folder))
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+        _unmount(folder)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nobody write into that folder, not even root."""
+    _mount("--bind", str(folder), str(folder))
+    try:
+        _mount("-o", "remount,bind,ro", str(folder))
+        yield
+    finally:
+        _unmount(folder)
+
+
+def _mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True, timeout=10)
+
+
+def _unmount(folder: Path) -> None:
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
 
 
 def fill(folder: Path) -> None:

@@ -252,7 +252,7 @@ def test_bad_input_is_one_line_and_submits_nothing(supervise: Place, words: list
 
 def test_an_unknown_option_or_engine_is_refused(supervise: Place) -> None:
     refused = submit(supervise, "--on", "sun", "true", ":::", "a")
-    assert refused.messages == ["--on: got 'sun', takes local, slurm or kubernetes"]
+    assert refused.messages == ["--on: got 'sun', takes local, slurm, htcondor or kubernetes"]
     assert submit(supervise, "--idle-timout", "1", "true").messages == [
         "no such option --idle-timout; did you mean --idle-timeout?"
     ]

@@ -33,6 +33,11 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests marked `alone` at the end: each of them would have all workers wait for the longest test of now."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test marked with `needs` where a program that it names is missing."""
     for marker in item.iter_markers("needs"):

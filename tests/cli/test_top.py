@@ -1,5 +1,6 @@
 """`supervise top` of the installed program on real terminals, with real runs."""
 
+import math
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from supervise.commands.roster import ANSWER_SECONDS, Roster
 from tests.support.clients import ask as ask_run
 from tests.support.clients import detached, socket_of
 from tests.support.harness import Place, child, wait_until
@@ -224,6 +226,32 @@ def test_top_is_left_alone_by_a_run_that_does_not_answer(supervise: Place) -> No
             on.wait_for("by start")
     finally:
         os.kill(stuck["pid"], signal.SIGCONT)
+
+
+def test_a_question_without_an_answer_is_given_up(supervise: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose supervise is stopped is asked anew, on another connection, once ANSWER_SECONDS have passed."""
+    started(supervise, "one", "-t", "1h")
+    [stuck] = listed(supervise)
+    socket_of(supervise)
+    for name in ("HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, supervise.environ[name])
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    runs = Roster("left")
+    os.kill(stuck["pid"], signal.SIGSTOP)
+    try:
+        runs.look(set())
+        runs.ask(set())
+        [one] = runs.asked()
+        first, inquiry = one.asked_at, one.inquiry
+        wait_until(lambda: runs.ask(set()) or one.hear() or one.asked_at > first)
+        assert one.asked_at - first > ANSWER_SECONDS
+        assert one.inquiry is not inquiry
+        assert (one.is_answered, one.left) == (False, math.inf)
+    finally:
+        os.kill(stuck["pid"], signal.SIGCONT)
+    wait_until(lambda: runs.ask(set()) or one.hear() or one.is_answered)
+    assert 3500 < one.left <= 3600
+    one.drop()
 
 
 def test_a_lost_run_is_shown_and_cannot_be_stopped(supervise: Place) -> None:

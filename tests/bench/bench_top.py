@@ -19,7 +19,8 @@ from supervise.options import serializer
 from supervise.records import store
 
 SUPERVISE = str(Path(sys.executable).with_name("supervise"))
-SETTLE_SECONDS = 20.0
+SETTLE_SECONDS = 70.0
+"""Until each run is asked only each 30 seconds, the longest pause between two questions without an answer."""
 TARGET_PERCENT = 1.0
 
 
@@ -52,6 +53,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as home:
         state = f"{home}/.local/state/supervise"
+        # The runs of a user have made this folder.
+        os.mkdir(f"{home}/supervise", 0o700)
         for number in range(options.runs):
             make(state, number)
         pid, fd = pty.fork()

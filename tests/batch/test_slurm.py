@@ -154,7 +154,7 @@ def test_a_full_disk_of_the_results_is_named(place: Place) -> None:
             "disk/r",
             "-j",
             "1",
-            "--engine-option=--nodelist=n0",
+            "--engine-option=--nodelist=n1",
             "--",
             "sh",
             "-c",
@@ -176,7 +176,7 @@ def test_a_full_disk_of_the_results_is_named(place: Place) -> None:
 def test_results_that_may_only_be_read_are_named(place: Place) -> None:
     """They become so while the first task runs, before its report is written, and before the second one begins."""
     script = 'if [ "$1" = 2 ]; then : >up; until [ -e go ]; do sleep 0.1; done; fi'
-    words = ("--results", "r", "-j", "1", "--engine-option=--nodelist=n0", "--", "sh", "-c", script, "sh")
+    words = ("--results", "r", "-j", "1", "--engine-option=--nodelist=n1", "--", "sh", "-c", script, "sh")
     submit(place, *ON, "--name", "b", *words, ":::", "2", "3")
     wait_until(place.file("up").exists, WAIT_SECONDS)
     with mounts.read_only(place.file("r")):

@@ -98,7 +98,7 @@ complete -c supervise -n '__supervise_asks prune' -l help -d 'Show a help page a
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a ready -d 'Report that the command of a run is up'
 complete -c supervise -n '__supervise_asks ready' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks ready' -k -a '(__supervise_listed names,runs)'
-complete -c supervise -n 'test (count (commandline -opc)) = 1' -a extend -d 'Add DURATION to the current deadline of a run: that of the access limit before access, else that of the completion limit'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a extend -d 'Give a run more time: add DURATION to its completion limit (-t)'
 complete -c supervise -n '__supervise_asks extend' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks extend' -k -a '(__supervise_listed names,runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a stop -d 'Cancel a run, and wait for its end'

@@ -236,7 +236,7 @@ def find(state: str, name: str) -> Batch:
     """
     folder = f"{state}/{BATCHES_FOLDER}/{name}"
     if not name or "/" in name or name[0] == "." or "\0" in name or not os.path.isdir(folder):
-        raise BadValueError(f"no batch {name!r}")
+        raise BadValueError(f"no batch {name!r} on record; see supervise ps --batches")
     try:
         facts, items = json.loads(_read(f"{folder}/{FACTS_FILE}")), _read(f"{folder}/{ITEMS_FILE}")
         return Batch(folder, facts, [os.fsdecode(item) for item in items.split(b"\0")[:-1]])

@@ -17,7 +17,7 @@ PHASES = {
     "starting": "not up yet",
     "running": "running",
     "stopping": "stopping",
-    "draining": "last bytes",
+    "draining": "reading the last output",
     "waiting": "between attempts",
 }
 SHAPES = {

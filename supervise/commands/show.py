@@ -18,7 +18,7 @@ LEGEND = {
     "starting": "not up yet",
     "running": "running",
     "stopping": "stopping",
-    "draining": "last bytes",
+    "draining": "reading the last output",
     "waiting": "between attempts",
 }
 STYLES = {"starting": "yellow", "running": "green", "stopping": "red", "draining": "cyan", "waiting": "dim"}
@@ -43,8 +43,8 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     if values["html"] is not None:
         if values["json"]:
             raise BadValueError("--html: not with --json")
-        return _write_page(values["html"], lookup.find_record(operands[0]))
-    record = lookup.find_record(operands[0])
+        return _write_page(values["html"], _find(operands[0]))
+    record = _find(operands[0])
     timeline = read_timeline(record)
     lookup.check_kept(record)
     if values["json"]:
@@ -55,6 +55,18 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
             sys.stdout.reconfigure(errors="replace")
         _draw(timeline)
     return 0
+
+
+def _find(word: str) -> reader.Record:
+    """Return the record of the run; raises BadValueError, which leads to `collect` where a batch has that name."""
+    try:
+        return lookup.find_record(word)
+    except BadValueError:
+        from supervise.batch import batch_record
+
+        if word not in batch_record.names(lookup.own_state()):
+            raise
+        raise BadValueError(f"{word} is a batch; see supervise collect {word}, or supervise show {word}.1") from None
 
 
 def _write_page(path: str, record: reader.Record) -> int:

@@ -198,11 +198,11 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     ),
     Subcommand(
         "extend", "RUN DURATION",
-        "Add DURATION to the current deadline of a run: that of the access limit before access, else that of the "
-        "completion limit.",
+        "Give a run more time: add DURATION to its completion limit (-t).",
         group=STEER,
         brief="Give a run more time",
-        about="--max-extension does not bound this; --total-timeout does.",
+        about="While the command is not up yet, its access limit (-a) gets the time instead. The idle limit (-i) stays "
+        "as it is. --max-extension does not bound this; --total-timeout does.",
     ),
     Subcommand(
         "stop", "RUN",
@@ -376,8 +376,9 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "Say what has become of each task of a batch.",
         group=WATCH,
         brief="Say what has become of a batch",
-        about="Tasks that have succeeded are only counted. The exit code is 0 if all tasks have succeeded, 121 if "
-        "some go on, and 1 otherwise.",
+        about="BATCH is the name that submit has printed; supervise ps --batches lists the names. Tasks that have "
+        "succeeded are only counted. The exit code is 0 if all tasks have succeeded, 121 if some go on, and 1 "
+        "otherwise.",
         options=(
             Option("", "wait", "", "flag", "", "", "Wait for the end of the batch first."),
             Option(
@@ -420,8 +421,10 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "Print the completions for bash, zsh or fish.",
         about="To install them for yourself, make the folder and redirect them: for bash into the file "
         "~/.local/share/bash-completion/completions/supervise, for fish into "
-        "~/.config/fish/completions/supervise.fish, for zsh into the file _supervise in a folder of $fpath. In one "
-        'session of bash, eval "$(supervise completions bash)" does.',
+        "~/.config/fish/completions/supervise.fish, for zsh into the file _supervise in a folder of $fpath. bash reads "
+        "that file only if the package bash-completion is installed. Without the package, put this line into "
+        "~/.bashrc: "
+        'eval "$(supervise completions bash)".',
         group=MACHINE,
         brief="Print the completions of a shell",
         options=(

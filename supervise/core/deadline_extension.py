@@ -49,7 +49,7 @@ def extend(attempt: Attempt, event: Extend, now: float) -> list[Action]:
 def add_by_user(deadline: Deadline | None, event: Extend, now: float) -> Extended | Refused:
     """Add the time of the user to the deadline; return the notice that says so, or why it is refused."""
     if deadline is None:
-        return Refused("extend", "no limit is in force that could be extended")
+        return Refused("extend", "neither -t nor -a is in force, and no other limit can be extended")
     if event.by <= 0:
         return Refused("extend", "a deadline moves later only")
     if deadline.at + event.by > now + FURTHEST_DEADLINE_SECONDS:

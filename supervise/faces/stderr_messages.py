@@ -81,6 +81,8 @@ class StderrMessages:
         """Number of processes of this attempt that could not be killed."""
         self._next_attempt = 0
         """The number of the attempt that is to come; 0 while an attempt runs."""
+        self._attempt = 1
+        """The number of the attempt that runs, or is to come."""
         self._knows_job_end = False
         """A message has said until when the CI job lets the run go on."""
 
@@ -88,6 +90,7 @@ class StderrMessages:
         """Return the messages for the item: whole lines without their ends, often none."""
         if isinstance(item, RetryScheduled | Started):
             self._next_attempt = item.number if isinstance(item, RetryScheduled) else 0
+            self._attempt = self._next_attempt or self._attempt
             self._is_killing, self._is_empty, self._survivors = False, False, 0
         if isinstance(item, Emptied):
             self._is_killing, self._survivors = False, len(item.survivors)
@@ -202,7 +205,7 @@ class StderrMessages:
             return [f"{_verdict(outcome.cause)}, before attempt {self._next_attempt} (exit {outcome.exit_code})"]
         if outcome.name in REASON_ALONE or not outcome.cause or not (self._survivors or self._is_killing):
             is_intended = passes(outcome.cause, self._policy) and not outcome.exit_code
-            return _final(outcome, moment, is_intended=is_intended)
+            return _final(outcome, moment, self._attempt, is_intended=is_intended)
         subject = (
             f"{self._survivors} process{'es' * (self._survivors > 1)}"
             if self._survivors
@@ -310,7 +313,7 @@ def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
     return lines + ([BUFFERING_HINT] if item.is_held_back else [])
 
 
-def _final(outcome: Outcome, moment: Moment, *, is_intended: bool) -> list[str]:
+def _final(outcome: Outcome, moment: Moment, attempts: int, *, is_intended: bool) -> list[str]:
     """Return the final message of a run in whose end supervise had a part; none for a command that ended by itself."""
     cause = outcome.cause
     if outcome.memory and cause is None:
@@ -334,7 +337,9 @@ def _final(outcome: Outcome, moment: Moment, *, is_intended: bool) -> list[str]:
         what = "as intended, the command was stopped"
     elif outcome.name == "completion_timeout" and outcome.reason:
         what = f"{outcome.reason}; {what}"
-    return [f"{phrases.cause(cause)}: {what} after {phrases.measured(moment.t)} ({_codes(outcome)})"]
+    # The time is that of the whole run, which is longer than the limit of its last attempt.
+    after = phrases.measured(moment.t) + (f" and {attempts} attempts" if attempts > 1 else "")
+    return [f"{phrases.cause(cause)}: {what} after {after} ({_codes(outcome)})"]
 
 
 def _codes(outcome: Outcome) -> str:

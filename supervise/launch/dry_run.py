@@ -25,6 +25,8 @@ LIMITS = ("access-timeout", "idle-timeout", "timeout", "max-extension", "total-t
 UNSHOWN = ("dry-run", "config", "profile")
 """Options that do nothing to a run, or that show by their settings."""
 COMMAND_LINE = "the command line"
+DURATIONS = ("limit", "cap", "delay", "step")
+"""The kinds of options whose bare number is seconds: it is shown with its unit, as a reader may take it for minutes."""
 
 
 def show(launched: "Launched") -> "NoReturn":
@@ -78,6 +80,8 @@ def _rows(info: "RunInfo") -> list[tuple[str, str, str]]:
         if option.name in UNSHOWN or (option.name not in sources and option.name not in LIMITS):
             continue
         word = info.given.get(option.name, "***" if option.name in sources else option.default)
+        if option.kind in DURATIONS and word.isdecimal() and word.strip("0"):
+            word += "s"
         source = sources.get(option.name, "the default")
         shown = COMMAND_LINE if source.startswith("--") else source
         rows[option.name] = (option.name, word.replace(WORD_SEPARATOR, " "), shown)

@@ -139,7 +139,8 @@ KINDS = (
     ),
     AccessKind(
         "port", "[HOST:]PORT", _port, "port",
-        "A connection to that port is accepted, by any process. Without HOST the port is one of this machine.",
+        "A connection to that port is accepted, by any process, also by a server from before the start. "
+        "Without HOST the port is one of this machine.",
     ),
     AccessKind("listen", "", _anything, "listen", "A process of the tree listens on a TCP port."),
     AccessKind("file", "PATH", _anything, "file", "The file exists. A file from before the start counts, too."),

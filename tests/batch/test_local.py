@@ -73,6 +73,17 @@ def test_collect_shows_what_did_not_succeed(supervise: Place) -> None:
     assert end == f"batch b: 2 tasks: 1 completed, 1 failed; results in {supervise.folder}/b.results"
 
 
+def test_show_of_a_batch_leads_to_collect(supervise: Place) -> None:
+    submit(supervise, "--name", "b", "--", "true", ":::", "x")
+    shown = command(supervise, "show", "b")
+    assert (shown.code, shown.messages) == (125, ["show: b is a batch; see supervise collect b, or supervise show b.1"])
+    assert command(supervise, "show", "b.1").code == 0
+    unknown = command(supervise, "show", "c")
+    assert unknown.messages == ["show: no run 'c' on record; see supervise ps --all"]
+    missing = command(supervise, "collect", "c")
+    assert missing.messages == ["collect: no batch 'c' on record; see supervise ps --batches"]
+
+
 def test_while_a_batch_goes_on_collect_says_so_and_waits(supervise: Place) -> None:
     running = begun(supervise, "-j", "1", *gate(supervise, "a", "w", "b"))
     wait_until(lambda: ran(supervise) == ["a", "w"])
@@ -233,7 +244,7 @@ def test_dry_run_prints_what_would_be_run_and_makes_nothing(supervise: Place) ->
         (["--", ":::", "a"], "there is no COMMAND to run"),
         (["--report", "x", "true", ":::", "a"], "--report: not for a batch: each task has its report in the folder of"),
         (["--detach", "true", ":::", "a"], "--detach: not for a batch: the engine waits for its tasks"),
-        (["--resume", "none"], "no batch 'none'"),
+        (["--resume", "none"], "no batch 'none' on record; see supervise ps --batches"),
         (["--resume", "x", "true"], "--resume: the command, the items and the options are those of the batch"),
         (["--results", "full", "true", ":::", "a"], "--results: 'full' is not empty"),
         (["--results", "full/file", "true", ":::", "a"], "--results: cannot use "),

@@ -47,7 +47,7 @@ def test_it_may_stand_anywhere_before_the_command(supervise: Place, words: tuple
     ended = supervise.popen([str(supervise.program), *words, "--", "sh", "-c", "echo ran; exit 3"]).wait()
     assert ended.code == 0
     assert ended.out.startswith(b"would run    sh -c 'echo ran; exit 3'\n")
-    assert rows(ended)["timeout"] == ("5", "the command line")
+    assert rows(ended)["timeout"] == ("5s", "the command line")
 
 
 def test_an_option_of_the_command_is_its_own(supervise: Place) -> None:

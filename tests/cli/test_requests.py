@@ -74,7 +74,7 @@ def test_extend_is_refused_where_there_is_no_limit(supervise: Place) -> None:
     ended = command(supervise, "extend", run_id, "1h")
     assert (ended.code, ended.messages) == (
         125,
-        ["extend: refused: no limit is in force that could be extended"],
+        ["extend: refused: neither -t nor -a is in force, and no other limit can be extended"],
     )
     running.send(signal.SIGTERM)
     running.wait()

@@ -363,7 +363,7 @@ def test_nothing_to_extend() -> None:
     play(
         policy(idle_timeout=10),
         (0.0, Started(1)),
-        (4.0, Extend(3.0), Refused("extend", "no limit is in force that could be extended")),
+        (4.0, Extend(3.0), Refused("extend", "neither -t nor -a is in force, and no other limit can be extended")),
     )
 
 

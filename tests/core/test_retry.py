@@ -491,7 +491,7 @@ def test_time_added_in_a_back_off_is_for_the_next_attempt() -> None:
         Policy(retries=1),
         STARTED,
         *ends_with(5.0, LATER, 2, 2, 1.0),
-        (5.5, Extend(60), Refused("extend", "no limit is in force that could be extended")),
+        (5.5, Extend(60), Refused("extend", "neither -t nor -a is in force, and no other limit can be extended")),
         (5.6, Ready("manual", 5.6), Refused("ready", "the next attempt has not begun")),
     )
 

@@ -20,6 +20,7 @@ from supervise.core.events import (
     PutOff,
     Refused,
     Resumed,
+    RetryScheduled,
     SpawnFailed,
     Started,
     Tick,
@@ -266,6 +267,16 @@ def test_absolute_times_follow_a_clock_that_was_set() -> None:
     later = Moment(NOW.t, NOW.epoch + 3600)
     assert StderrMessages(COMMAND, POLICY, "normal").lines(Warned("completion", 60.0, 60.0, 660.0), later) == prefixed(
         ["completion limit in 1m (15:08:00+01:00): the command will be stopped with TERM"]
+    )
+
+
+def test_the_final_message_after_a_retry_says_how_many_attempts_the_time_is_for() -> None:
+    plain = StderrMessages(COMMAND, POLICY, "normal")
+    for number in (2, 3):
+        plain.lines(RetryScheduled(number, 3, 1.0, Outcome("idle_timeout", 123, IDLE)), NOW)
+        plain.lines(Started(9), NOW)
+    assert plain.lines(Outcome("idle_timeout", 123, IDLE), NOW) == prefixed(
+        ["idle timeout: the command was stopped after 10m and 3 attempts (exit 123)"]
     )
 
 

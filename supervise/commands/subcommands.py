@@ -422,7 +422,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         about="To install them for yourself, make the folder and redirect them: for bash into the file "
         "~/.local/share/bash-completion/completions/supervise, for fish into "
         "~/.config/fish/completions/supervise.fish, for zsh into the file _supervise in a folder of $fpath. bash reads "
-        "that file only if the package bash-completion is installed. Without the package, put this line into "
+        "its file only if the package bash-completion is installed. Without the package, put this line into "
         "~/.bashrc: "
         'eval "$(supervise completions bash)".',
         group=MACHINE,

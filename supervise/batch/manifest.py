@@ -17,6 +17,7 @@ from base64 import b64encode
 from math import ceil
 
 from supervise.batch import job_script, task_time
+from supervise.core.exit_codes import ExitCode
 from supervise.files import whole_file
 from supervise.options.table import RESTARTED, BadValueError
 from supervise.text import stderr
@@ -186,10 +187,10 @@ def _on_codes(action: str, operator: str, *codes: int) -> "dict[str, Any]":
 
 RULES = [
     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-    _on_codes("Count", "In", 75),
-    _on_codes("FailIndex", "In", 122, 123, 124),
-    _on_codes("FailJob", "In", 125, 126, 127),
-    _on_codes("FailIndex", "NotIn", 75),
+    _on_codes("Count", "In", ExitCode.TRY_AGAIN),
+    _on_codes("FailIndex", "In", ExitCode.ACCESS_TIMEOUT, ExitCode.IDLE_TIMEOUT, ExitCode.COMPLETION_TIMEOUT),
+    _on_codes("FailJob", "In", ExitCode.ERROR, ExitCode.NOT_EXECUTABLE, ExitCode.NOT_FOUND),
+    _on_codes("FailIndex", "NotIn", ExitCode.TRY_AGAIN),
 ]
 """What the end of a pod means; the first rule that fits holds. A pod that the cluster takes away is run again without
 being counted; 75 is run again as often as `backoffLimitPerIndex` says; a limit of supervise is not. A command that

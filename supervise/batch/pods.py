@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from supervise.batch.engines import Word
 
-RESUMABLE = 75
 OF_NODES = ("DeletionByTaintManager", "DeletionByPodGC", "NodeLost", "NodeShutdown", "NodeAffinity")
 """The reasons of a disruption that say that the node has failed (Kubernetes, "Pod disruption conditions", "Node
 shutdowns")."""

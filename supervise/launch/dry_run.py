@@ -4,6 +4,7 @@ import os
 from time import time
 
 from supervise import EXIT_ERROR
+from supervise.core.exit_codes import ExitCode
 from supervise.launch.early_exit import EarlyExit
 from supervise.options.table import DEADLINE, OPTIONS, WORD_SEPARATOR
 from supervise.process import spawn
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from supervise.launch.state import Launched, RunInfo
 
-NOT_EXECUTABLE, NOT_FOUND = 126, 127
-"""The exit codes of a shell (POSIX, XCU 2.8.2), which are those of `core/exit_codes.py`."""
 LIMITS = ("access-timeout", "idle-timeout", "timeout", "max-extension", "total-timeout")
 """The options that are always shown, also where they are off."""
 UNSHOWN = ("dry-run", "config", "profile")
@@ -56,11 +55,11 @@ def _program(word: str) -> tuple[str, int]:
     try:
         path = spawn.find(word, spawn.places(word, os.environb))
         if "/" in word and not os.path.exists(path):
-            return f"{path}: not found (exit 127)", NOT_FOUND
+            return f"{path}: not found (exit 127)", ExitCode.NOT_FOUND
         if "/" in word and (os.path.isdir(path) or not os.access(path, os.X_OK)):
-            return f"{path}: not executable (exit 126)", NOT_EXECUTABLE
+            return f"{path}: not executable (exit 126)", ExitCode.NOT_EXECUTABLE
     except spawn.SpawnError as error:
-        code = NOT_FOUND if error.kind == "not_found" else NOT_EXECUTABLE
+        code = ExitCode.NOT_FOUND if error.kind == "not_found" else ExitCode.NOT_EXECUTABLE
         return f"{error.reason} (exit {code})", code
     return path, 0
 

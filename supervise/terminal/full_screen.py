@@ -31,6 +31,8 @@ KEYS = {
 ENDING = (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT)
 """Signals that end the program, with the terminal restored."""
 READ_BYTES = 4096
+DELETE = ord("\x7f")
+"""The last ASCII character; those from `@` to the one before it end an escape sequence (ECMA-48)."""
 
 
 class Ended(BaseException):
@@ -157,14 +159,14 @@ def keys_of(data: bytes) -> "list[str]":
             found.append(KEYS[name])
             data = data[len(name) :]
         elif data.startswith((b"\x1b[", b"\x1bO")):
-            end = next((at for at, byte in enumerate(data[2:], 2) if 0x40 <= byte <= 0x7E), len(data))
+            end = next((at for at, byte in enumerate(data[2:], 2) if 0x40 <= byte < DELETE), len(data))
             data = data[end + 1 :]
         elif data.startswith(b"\x1b"):
             found.append("escape")
             data = data[1:]
         else:
             plain, escape, rest = data.partition(b"\x1b")
-            cut = next((at for at, byte in enumerate(plain) if byte < 0x20 or byte == 0x7F), len(plain)) or 1
+            cut = next((at for at, byte in enumerate(plain) if byte < 0x20 or byte == DELETE), len(plain)) or 1
             found += [one for one in plain[:cut].decode(errors="ignore") if one.isprintable()]
             data = plain[cut:] + escape + rest
     return found

@@ -207,7 +207,7 @@ BUSY = running(
             ),
         ),
         (
-            125,
+            121,
             'running for 10m20s, about 1m40s left, [#######-] idle limit in 32s, no output for 20s, "compiling foo"',
         ),
         (90, 'running for 10m20s, [#######-] idle limit in 32s, "compiling foo"'),

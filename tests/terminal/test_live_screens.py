@@ -174,6 +174,8 @@ def test_no_line_is_drawn_into_a_progress_bar(supervise: Place, name: str) -> No
     def shown(live: str) -> str:
         with server() as port:
             _, text = look(supervise, live, command.format(port), [("", pattern)], HalfAFile.go.set)
-        return re.sub(r"\d+(:\d\d:\d\d|\.\d)?k?|[-?:]+", "0", re.sub(rf":{port}/|[a-z]+: .*signal.*", "", text))
+        return re.sub(
+            r"\d+(:\d\d:\d\d|\.\d)?k?( [kMG]B/s)?|[-?:]+", "0", re.sub(rf":{port}/|[a-z]+: .*signal.*", "", text)
+        )
 
     assert shown("on") == shown("off")

@@ -12,6 +12,7 @@ from contextlib import suppress
 from supervise.batch import collection, json_objects, manifest, pods
 from supervise.batch.batch_record import Batch
 from supervise.batch.engines import State, States
+from supervise.core.exit_codes import ExitCode
 from supervise.files import whole_file
 from supervise.options.table import BadValueError
 from supervise.records import store
@@ -187,7 +188,7 @@ def _joined(
 def _state(batch: Batch, number: int, one: "Seen", *, goes_on: bool) -> State:
     """Return the state of a task by its newest pod; `goes_on`: its Job is known to make another one where it may."""
     state = one.state
-    is_final = not (state.code == pods.RESUMABLE and one.failures < batch.restarts)
+    is_final = not (state.code == ExitCode.TRY_AGAIN and one.failures < batch.restarts)
     if goes_on and (not is_final or state.word in ("evicted", "node_fail")):
         return State("pending", None, state.reason)
     report = pods.report_of(one.message)

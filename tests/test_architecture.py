@@ -34,6 +34,7 @@ ROOMS = {
     "launch": {
         "access",
         "control",
+        "core",
         "faces",
         "files",
         "monitoring",
@@ -60,7 +61,7 @@ ROOMS = {
         "terminal",
         "text",
     },
-    "batch": {"faces", "files", "options", "process", "records", "text"},
+    "batch": {"core", "faces", "files", "options", "process", "records", "text"},
     "commands": {
         "access",
         "activity",

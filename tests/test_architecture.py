@@ -463,7 +463,8 @@ def loaded_by_a_short_run(state, *words):
 def loaded_by_a_long_run(*words):
     """Return the modules that a long run loads.
 
-    A run is repeated that ended before its loop, on a busy machine, or that removed old records, the first one of a day.
+    A run is repeated that ended before its loop, on a busy machine, or that removed old records, as the first one of a
+    day does.
     """
 
     def of_a_long_one():

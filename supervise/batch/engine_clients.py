@@ -4,13 +4,14 @@ import fcntl
 
 from supervise.batch import journal
 from supervise.batch.batch_record import Batch
+from supervise.batch.engines import State, States
 from supervise.options.table import BadValueError
 from supervise.records import store
 from supervise.text import stderr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 CLIENT_SECONDS = 60.0
 """Seconds that a program may take: the server that it asks may be slow."""
@@ -53,6 +54,19 @@ def call(
         last = (said or [f"exit {done.returncode}"])[-1].strip().removeprefix(f"{words[0]}: ")
         raise RefusedError(f"{words[0]}: {last.removeprefix('ERROR: ')}", said)
     return done.stdout
+
+
+def asked_or_reported(batch: Batch, ask: "Callable[[], States]") -> States:
+    """Return what `ask` returns, or where the engine cannot be asked, that all tasks have ended: their reports say how.
+
+    The reports outlive what the engine knows of the jobs. Raises BadValueError where a report is missing.
+    """
+    try:
+        return ask()
+    except BadValueError:
+        if not all(map(batch.report_of, batch.numbers)):
+            raise
+        return States({number: State("ended") for number in batch.numbers}, is_active=False)
 
 
 def lock(batch: Batch) -> int:

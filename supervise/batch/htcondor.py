@@ -114,13 +114,7 @@ def states(batch: Batch) -> States:
     """
     # The lock is looked at first: the last jobs may be submitted meanwhile, and are in the queue then.
     is_held = journal.is_held(batch.folder)
-    try:
-        return _asked(batch, is_held=is_held)
-    except BadValueError:
-        # The reports outlive the pool.
-        if not all(map(batch.report_of, batch.numbers)):
-            raise
-        return States({number: State("ended") for number in batch.numbers}, is_active=False)
+    return engine_clients.asked_or_reported(batch, lambda: _asked(batch, is_held=is_held))
 
 
 def _asked(batch: Batch, *, is_held: bool) -> States:

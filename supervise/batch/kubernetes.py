@@ -9,7 +9,7 @@ import os
 import tempfile
 from contextlib import suppress
 
-from supervise.batch import collection, json_objects, manifest, pods
+from supervise.batch import collection, engine_clients, json_objects, manifest, pods
 from supervise.batch.batch_record import Batch
 from supervise.batch.engines import State, States
 from supervise.core.exit_codes import ExitCode
@@ -85,23 +85,21 @@ def states(batch: Batch) -> States:
 
     Raises BadValueError where it cannot be asked, and not all tasks have left their reports.
     """
+    return engine_clients.asked_or_reported(batch, lambda: _asked(batch))
+
+
+def _asked(batch: Batch) -> States:
     options = manifest.EngineOptions(batch.engine_options)
-    try:
-        if options.manifest:
-            raise BadValueError(
-                f"the batch {batch.name} was written to {options.manifest}; supervise collect --from FILE reads the "
-                "answer of what runs it"
-            )
-        with tempfile.TemporaryFile() as answer:
-            label = f"--selector={manifest.BATCH_LABEL}={manifest.object_name(batch.name)}"
-            _call(["get", "jobs,pods", label, "--output=json", *options.client], answer=answer)
-            answer.seek(0)
-            return _states(batch, json_objects.objects(answer.read), CLIENT)
-    except BadValueError:
-        # The reports outlive the Job.
-        if not all(map(batch.report_of, batch.numbers)):
-            raise
-        return States({number: State("ended") for number in batch.numbers}, is_active=False)
+    if options.manifest:
+        raise BadValueError(
+            f"the batch {batch.name} was written to {options.manifest}; supervise collect --from FILE reads the "
+            "answer of what runs it"
+        )
+    with tempfile.TemporaryFile() as answer:
+        label = f"--selector={manifest.BATCH_LABEL}={manifest.object_name(batch.name)}"
+        _call(["get", "jobs,pods", label, "--output=json", *options.client], answer=answer)
+        answer.seek(0)
+        return _states(batch, json_objects.objects(answer.read), CLIENT)
 
 
 def states_of(batch: Batch, file: "IO[bytes]", name: str) -> States:

@@ -141,13 +141,7 @@ def states(batch: Batch) -> States:
     """
     # The lock is looked at first: the last array may be noted meanwhile, and is in the record then.
     is_held = journal.is_held(batch.folder)
-    try:
-        return _asked(batch, is_held=is_held)
-    except BadValueError:
-        # The reports outlive the cluster.
-        if not all(map(batch.report_of, batch.numbers)):
-            raise
-        return States({number: State("ended") for number in batch.numbers}, is_active=False)
+    return engine_clients.asked_or_reported(batch, lambda: _asked(batch, is_held=is_held))
 
 
 def _asked(batch: Batch, *, is_held: bool) -> States:

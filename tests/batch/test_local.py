@@ -78,10 +78,10 @@ def test_show_of_a_batch_leads_to_collect(supervise: Place) -> None:
     shown = command(supervise, "show", "b")
     assert (shown.code, shown.messages) == (125, ["show: b is a batch; see supervise collect b, or supervise show b.1"])
     assert command(supervise, "show", "b.1").code == 0
-    unknown = command(supervise, "show", "c")
-    assert unknown.messages == ["show: no run 'c' on record; see supervise ps --all"]
-    missing = command(supervise, "collect", "c")
-    assert missing.messages == ["collect: no batch 'c' on record; see supervise ps --batches"]
+    unknown = command(supervise, "show", "z")
+    assert unknown.messages == ["show: no run 'z' on record; see supervise ps --all"]
+    missing = command(supervise, "collect", "z")
+    assert missing.messages == ["collect: no batch 'z' on record; see supervise ps --batches"]
 
 
 def test_while_a_batch_goes_on_collect_says_so_and_waits(supervise: Place) -> None:

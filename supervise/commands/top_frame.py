@@ -10,6 +10,7 @@ from time import strftime
 
 from supervise.commands import formats
 from supervise.commands.roster import ORDERS, Entry, Roster
+from supervise.faces.message_colours import RED, YELLOW, colour_of_time
 from supervise.text import shell_words
 from supervise.text.cells import fitted, width
 from supervise.text.sanitizer import clean
@@ -28,9 +29,7 @@ HELP = (
     ("q", "quit"),
 )
 """The keys of the last line, with what each does."""
-SOON_SECONDS, AT_ONCE_SECONDS = 60.0, 10.0
-"""The seconds left under which they are yellow, and red."""
-BOLD, DIM, REVERSE, YELLOW, RED = "1", "2", "7", "33", "31"
+BOLD, DIM, REVERSE = "1", "2", "7"
 HEAD_LINES, FOOT_LINES = 2, 2
 NO_RUN = "no run goes on; supervise ps --all lists those that have ended"
 
@@ -152,7 +151,7 @@ def _row(one: Entry, columns: int, style: Style, *, is_chosen: bool) -> str:
     for column in _shown_columns(columns):
         cell = fitted(column.text(one), column.columns, is_right=column.is_right)
         if column.title == "LEFT" and not is_chosen:
-            cell = style(_urgency(one.left), cell)
+            cell = style(colour_of_time(one.left), cell)
         cells.append(cell)
     taken = 2 + sum(column.columns + 1 for column in _shown_columns(columns))
     if taken > columns:
@@ -162,10 +161,6 @@ def _row(one: Entry, columns: int, style: Style, *, is_chosen: bool) -> str:
     command = fitted(clean(shell_words.command_line(one.command) or "?"), columns - taken)
     line = ("> " if is_chosen else "  ") + " ".join([*cells, command])
     return style(REVERSE, line) if is_chosen else style("" if one.is_running else DIM, line)
-
-
-def _urgency(left: float) -> str:
-    return RED if left < AT_ONCE_SECONDS else YELLOW if left < SOON_SECONDS else ""
 
 
 def help_line(columns: int, style: Style, keys: "tuple[tuple[str, str], ...]" = HELP) -> str:

@@ -14,7 +14,7 @@ from supervise.core.attempt import Phase
 from supervise.core.events import Access, Exited, Extended, KillOrdered, RetryScheduled, Verdict
 from supervise.core.policy import Limit, Policy
 from supervise.faces import phrases
-from supervise.faces.message_colours import RED, RED_SECONDS, YELLOW, YELLOW_SECONDS
+from supervise.faces.message_colours import colour_of_time
 from supervise.faces.report_items import CommandMessage, ReportItem
 from supervise.faces.stderr_messages import KILL
 from supervise.text.sanitizer import clean
@@ -188,8 +188,7 @@ def _bar(limit: Limit, at: float, state: LiveState) -> str:
 
 def _colour(state: LiveState) -> str:
     """Return the colour of the nearest limit; empty for none."""
-    left = min(state.deadlines.values(), default=inf) - state.t
-    return RED if left < RED_SECONDS else YELLOW if left < YELLOW_SECONDS else ""
+    return colour_of_time(min(state.deadlines.values(), default=inf) - state.t)
 
 
 def _fitting(parts: list[Part], cells: int) -> list[Part]:

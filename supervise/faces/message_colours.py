@@ -31,6 +31,11 @@ def colour_of(item: ReportItem, policy: Policy) -> str:
     return ""
 
 
+def colour_of_time(left: float) -> str:
+    """Return the colour in which so many seconds before a limit are shown; empty for none."""
+    return RED if left < RED_SECONDS else YELLOW if left < YELLOW_SECONDS else ""
+
+
 def painted(line: str, colour: str) -> str:
     """Return the line of a message in that colour."""
     text = line.removeprefix(PREFIX)

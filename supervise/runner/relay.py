@@ -6,6 +6,7 @@ still ends here, before any library is loaded.
 
 import os
 import select
+import stat
 from time import monotonic
 
 from supervise.launch import short_run
@@ -152,7 +153,8 @@ def _watched(launched: Launched, outlets: "tuple[outlet.Outlet, outlet.Outlet]")
 
 def _is_stream(fd: int) -> bool:
     """Return whether that is a pipe or a socket, whose reader may print to the terminal."""
-    return os.fstat(fd).st_mode & 0o170000 in (0o010000, 0o140000)
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def _style_of_marks(launched: Launched) -> "Style | None":

@@ -64,9 +64,17 @@ def _find(word: str) -> reader.Record:
     except BadValueError:
         from supervise.batch import batch_record
 
-        if word not in batch_record.names(lookup.own_state()):
+        if word not in batch_record.names(_own_state()):
             raise
         raise BadValueError(f"{word} is a batch; see supervise collect {word}, or supervise show {word}.1") from None
+
+
+def _own_state() -> str:
+    """Return the user's state folder, or "" where there is none; without a line of its own: the question is answered."""
+    try:
+        return reader.own_state()[0]
+    except reader.NotFoundError:
+        return ""
 
 
 def _write_page(path: str, record: reader.Record) -> int:

@@ -12,7 +12,7 @@ import sys
 from time import sleep
 
 from supervise import EXIT_ERROR, is_short_of_memory
-from supervise.launch.early_exit import OUT_OF_MEMORY, reason_of, say, take_back
+from supervise.launch.early_exit import OUT_OF_MEMORY, EarlyExit, reason_of, say, take_back
 from supervise.launch.state import SIGNAL_POLL_SECONDS, Launched
 
 TYPE_CHECKING = False
@@ -43,11 +43,13 @@ def run(launched: Launched, end: "End") -> "NoReturn":
         relay.start(launched)
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
         take_back(launched, error)
-    relay.watch(launched)
-    sys.setswitchinterval(IMPORT_SWITCH_SECONDS)
-    gc.enable()
     try:
+        relay.watch(launched)
+        sys.setswitchinterval(IMPORT_SWITCH_SECONDS)
+        gc.enable()
         _go_on(launched, end)
+    except EarlyExit:
+        raise
     except Exception as error:
         _give_up(launched, f"{_fault_of(error)}; stopping the command", end)
 

@@ -253,3 +253,19 @@ def test_an_internal_fault_of_the_supervisor_stops_the_command(supervise: Place,
     assert ended.report["reason"] == ended.messages[-1]
     # The run is not lost: neither did the machine go down, nor was the supervisor killed.
     assert supervise.shell("supervise ps -q; supervise recover").out == b"nothing was lost\n"
+
+
+def test_a_fault_before_the_loop_stops_the_command(supervise: Place) -> None:
+    """Until the command is no short one any more, supervise waits without the loop."""
+    start = (
+        "from supervise.__main__ import main; from supervise.runner import relay\n"
+        "def fail(launched): raise OSError(24, 'Too many open files')\n"
+        "relay.watch = fail; main()"
+    )
+    options = ("run", "--report", str(supervise.report_path(0)), "-k", "0.3", "--")
+    ended = supervise.popen([sys.executable, "-I", "-c", start, *options, *child("ignore=TERM", "stay")]).wait()
+    assert ended.code == 125
+    assert ended.left == []
+    assert ended.messages == ["cannot go on: too many open files; stopping the command"]
+    assert ended.err.count(b"\n") == 1
+    assert ended.report["reason"] == ended.messages[-1]

@@ -102,7 +102,7 @@ def test_locks_and_sockets_are_found_though_another_user_took_their_names(users:
 def test_a_runtime_folder_of_another_user_is_not_used(users: Users) -> None:
     """A call by sudo can have such a variable."""
     with running(users, ROOT, "--no-record", env={"XDG_RUNTIME_DIR": str(users.home(ALICE))}) as run_id:
-        assert "no limit is in force" in steered(users, ROOT, "extend", run_id, "1m").stderr
+        assert "neither -t nor -a is in force" in steered(users, ROOT, "extend", run_id, "1m").stderr
     assert list(users.home(ALICE).iterdir()) == []
 
 
@@ -227,7 +227,7 @@ def test_no_other_user_steers_a_run(users: Users) -> None:
         with running(users, owner, "--no-record") as run_id:
             for env in ({}, {"HOME": str(users.home(owner))}):
                 assert users.supervise(BOB, "stop", run_id, env=env).returncode == 125
-            assert "no limit is in force" in steered(users, owner, "extend", run_id, "1m").stderr
+            assert "neither -t nor -a is in force" in steered(users, owner, "extend", run_id, "1m").stderr
 
 
 # --- notify sockets

@@ -30,6 +30,8 @@ def main() -> None:
         _main()
     except Exception:
         if not is_short_of_memory():
+            # A long run takes this away from Python.
+            sys.stderr = sys.__stderr__
             raise
         # Memory ran out before the command existed, even for the first libraries.
         os.write(2, b"supervise: cannot start: out of memory\n")

@@ -38,6 +38,8 @@ def run(launched: Launched, end: "End") -> "NoReturn":
     try:
         launched.open_streams()
         sys.unraisablehook = _end_with_thread(launched, end)
+        # Where memory lacks even for the call of that hook, Python would print the name of the hook as the fault.
+        sys.stderr = None
         from supervise.runner import relay
 
         relay.start(launched)
@@ -80,6 +82,7 @@ def _end_with_thread(launched: Launched, end: "End") -> "Callable[[sys.Unraisabl
 
     def end_run(what: "sys.UnraisableHookArgs") -> None:
         if what.exc_type is not MemoryError and not is_short_of_memory():
+            sys.stderr = sys.__stderr__
             sys.__unraisablehook__(what)
             return
         _give_up(launched, "cannot go on: out of memory; stopping the command", end)

@@ -70,7 +70,7 @@ def _find(word: str) -> reader.Record:
 
 
 def _own_state() -> str:
-    """Return the user's state folder, or "" where there is none; without a line of its own: the question is answered."""
+    """Return the user's state folder, or "" where there is none; no line about it is due beside the answer."""
     try:
         return reader.own_state()[0]
     except reader.NotFoundError:

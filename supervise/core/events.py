@@ -3,9 +3,9 @@
 All times are seconds since the run began, on the monotonic clock.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
+from supervise.core.frozen_dataclass import dataclass
 from supervise.core.outcome import Cause, Exit, InputSource, InputWait, MemoryLack, Outcome, OutcomeName
 from supervise.core.policy import Evidence, Limit, SpawnFailure, Stream
 

@@ -1,8 +1,8 @@
 """How a run ends: how the command ended, the cause for which supervise has ended the run, and the outcome."""
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from supervise.core.frozen_dataclass import dataclass
 from supervise.core.policy import Limit, SpawnFailure
 
 OutcomeName = Literal[

@@ -1,7 +1,7 @@
 """Values as JSON fields: the parts of which the report and the events are made."""
 
 import re
-from datetime import UTC, datetime
+from time import gmtime, strftime
 
 from supervise.core.events import Activity, Extended, Process, ProcessSnapshot, PutOff, Socket, Warned
 from supervise.core.outcome import Cause, Exit, MemoryLack, Outcome
@@ -18,11 +18,8 @@ _TIMEOUTS = {"access_timeout": "access", "completion_timeout": "completion", "id
 
 def time(epoch: float) -> str:
     """Return `2026-11-22T13:07:00.123Z` for epoch seconds (RFC 3339)."""
-    return (
-        datetime.fromtimestamp(min(epoch, LATEST_EPOCH_SECONDS), UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    whole, micros = divmod(round(min(epoch, LATEST_EPOCH_SECONDS) * 1e6), 1_000_000)
+    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(whole))}.{micros // 1000:03}Z"
 
 
 def seconds(value: float | None) -> float | None:

@@ -1,7 +1,5 @@
 """Values as people read them. Text of others is cleaned here: it becomes one line without control characters."""
 
-from datetime import datetime
-
 from supervise.core.events import Activity, Process, ProcessSnapshot, Socket
 from supervise.core.outcome import Cause, Exit, InputSource, MemoryLack, Outcome
 from supervise.faces.report_items import LastLine
@@ -51,6 +49,9 @@ def measured(seconds: float) -> str:
 
 def local_time(epoch: float, now: float) -> str:
     """Return `14:07:00+01:00`, with the date in front if it is not today's. Both arguments are epoch seconds."""
+    # Few runs say a time of day.
+    from datetime import datetime
+
     moment, today = (datetime.fromtimestamp(round(min(one, LATEST_EPOCH_SECONDS))).astimezone() for one in (epoch, now))
     text = moment.isoformat(sep=" ", timespec="seconds")
     return text if moment.date() != today.date() else text.partition(" ")[2]

@@ -1,9 +1,9 @@
 """The items that faces report: the machine's events, notices and outcome, and the facts that this file adds."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from supervise.core.events import Activity, Event, Notice, Process, ProcessSnapshot
+from supervise.core.frozen_dataclass import dataclass
 from supervise.core.outcome import Outcome
 from supervise.core.policy import Stream
 

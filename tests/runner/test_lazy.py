@@ -19,10 +19,10 @@ def printed(code: str) -> str:
 
 
 def test_an_unused_module_is_not_loaded():
-    assert printed("print({*lazy.NEVER_USED, lazy.SEARCH, 'hashlib', '_ssl'} & {*sys.modules})") == "set()"
+    assert printed("print({*lazy.NEVER_USED, *lazy.ANSWERS, 'hashlib', '_ssl', 'trio._ssl'} & {*sys.modules})") == "set()"
 
 
-@pytest.mark.parametrize("name", ["ssl", "hmac", "idna", "ipaddress", "subprocess", "ctypes.util"])
+@pytest.mark.parametrize("name", ["ssl", "hmac", "idna", "ipaddress", "subprocess", "ctypes.util", "platform"])
 def test_an_import_of_an_unused_module_gives_the_real_one(name):
     code = f"import importlib, {name}; one = importlib.import_module({name!r}); print(one.__file__, one.__spec__.name)"
     path, found = printed(code).split()
@@ -45,6 +45,43 @@ def test_the_use_of_an_unused_module_loads_it_alone():
     assert printed(code) == "{'ssl'}"
 
 
+def test_a_run_of_the_loop_loads_no_more_of_trio():
+    code = """
+async def main():
+    with trio.move_on_after(0.01):
+        await trio.sleep_forever()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, int)
+    with trio.CancelScope(deadline=trio.current_time() - 1):
+        await trio.lowlevel.checkpoint()
+trio.run(main)
+print({"trio._ssl", "trio._subprocess", "trio._path", "logging", "platform"} & {*sys.modules})
+"""
+    assert printed(f"exec({code!r})") == "set()"
+
+
+def test_any_other_name_of_trio_is_the_real_one():
+    code = "import trio._path; print(trio.Path is trio._path.Path, trio.lowlevel.__name__, trio.__version__ > '0.2')"
+    assert printed(code) == "True trio.lowlevel True"
+
+
+def test_a_trio_of_other_parts_is_loaded_whole():
+    code = "from supervise.runner import lazy; lazy.TRIO_PARTS = ('_core', '_no_such'); lazy.load_trio(); "
+    code += "import sys, trio; print(trio.Event.__module__, 'trio._ssl' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
+    assert (done.stdout.strip(), done.stderr) == ("trio True", "")
+
+
+def test_a_logger_of_trio_logs():
+    code = """
+import logging
+logging.basicConfig(stream=sys.stdout, format="%(name)s %(message)s")
+from trio._core import _instrumentation
+_instrumentation.INSTRUMENT_LOGGER.error("said")
+"""
+    assert printed(f"exec({code!r})") == "trio.abc.Instrument said"
+
+
 def test_a_module_that_was_loaded_before_stays():
     code = "import ssl; " + LOAD_TRIO + "print(trio._ssl._stdlib_ssl is ssl)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
@@ -59,7 +96,7 @@ sys.modules["attrs"] = None
 try:
     lazy.load_trio()
 except ImportError:
-    print({*lazy.NEVER_USED, lazy.SEARCH} & {*sys.modules}, hasattr(sys.modules["ctypes"], "util"))
+    print({*lazy.NEVER_USED, *lazy.ANSWERS} & {*sys.modules}, hasattr(sys.modules["ctypes"], "util"))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert (done.stdout.strip(), done.stderr) == ("set() False", "")

@@ -19,7 +19,9 @@ def printed(code: str) -> str:
 
 
 def test_an_unused_module_is_not_loaded():
-    assert printed("print({*lazy.NEVER_USED, *lazy.ANSWERS, 'hashlib', '_ssl', 'trio._ssl'} & {*sys.modules})") == "set()"
+    assert (
+        printed("print({*lazy.NEVER_USED, *lazy.ANSWERS, 'hashlib', '_ssl', 'trio._ssl'} & {*sys.modules})") == "set()"
+    )
 
 
 @pytest.mark.parametrize("name", ["ssl", "hmac", "idna", "ipaddress", "subprocess", "ctypes.util", "platform"])

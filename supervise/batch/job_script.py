@@ -8,7 +8,7 @@ it is.
 
 import os
 
-from supervise.options.table import RESTARTED
+from supervise.options.table import RESTARTED, UNREPORTED
 from supervise.records.rerun import program
 
 TYPE_CHECKING = False
@@ -102,6 +102,7 @@ number={number}
 restarts={restarts}
 results={folder}
 [ -d "$results" ] || exit 92
+export {UNREPORTED}="93 94"
 cd {quoted(batch.cwd)} || exit 91
 # Ends the task where no file can be written, without the shell's own printf, which does not always say why.
 check() {{

@@ -3,7 +3,7 @@
 import os
 from time import monotonic, time
 
-from supervise.options.table import DEADLINE, RECOVERED_FROM, RESTARTED
+from supervise.options.table import DEADLINE, RECOVERED_FROM, RESTARTED, UNREPORTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _without_own(info: "RunInfo") -> "Variables":
     variables: Variables = {os.fsencode(name): None for name in info.request.withheld}
     if is_lc_ctype_ours():
         variables[b"LC_CTYPE"] = None
-    for own in (RECOVERED_FROM, RESTARTED):
+    for own in (RECOVERED_FROM, RESTARTED, UNREPORTED):
         if own in os.environ:
             variables[own.encode()] = None
     return variables

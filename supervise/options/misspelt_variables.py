@@ -15,6 +15,7 @@ VARIABLES_OF_RUN = tuple(
         "DEADLINE",
         "RECOVERED_FROM",
         "RESTARTED",
+        "UNREPORTED",
         "ACTIVE_DEADLINE",
         "OUTCOME",
         "COMMAND_PID",

@@ -19,6 +19,9 @@ RECOVERED_FROM = PREFIX + "RECOVERED_FROM"
 """The variable by which `recover` tells a run which lost run it repeats, and for which time."""
 RESTARTED = PREFIX + "RESTARTED"
 """The variable by which the engine of a batch tells a task how often it was started before, and how that ended."""
+UNREPORTED = PREFIX + "UNREPORTED"
+"""The variable by which the engine of a batch asks for another exit code where `--report` cannot be written at the end:
+two numbers, the second for a full disk.  Where no report comes, the code is all that the engine hears."""
 WORD_SEPARATOR = "\0"
 """Stands between the words of a repeatable option: no word of a command line can hold it."""
 

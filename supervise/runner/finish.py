@@ -1,6 +1,8 @@
 """The end of a run: the last reports, the report and the record, and the exit of the supervisor."""
 
+import errno
 import os
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +13,7 @@ from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.report_items import NotRetried, Stragglers, Usage
 from supervise.launch.state import Launched
+from supervise.options.table import UNREPORTED
 from supervise.process import signals
 from supervise.process.protocol import not_known
 from supervise.runner import access_events
@@ -74,6 +77,8 @@ def finish(runner: Runner) -> Outcome:
         launched.streams.copier.flush()
         runner.hear_threads()
     notices.finish(_usage(runner) if notices.wants_report else Usage())
+    if notices.report_failure:
+        outcome = _unreported(outcome, notices.report_failure)
     launched.files.settle(outcome.exit_code)
     runner.end_listeners()
     if launched.child.holder() != os.getpid():
@@ -84,6 +89,15 @@ def finish(runner: Runner) -> Outcome:
     launched.files.dismiss_file_workers()
     notices.finish_pings()
     return outcome
+
+
+def _unreported(outcome: Outcome, why: str) -> Outcome:
+    """Return the outcome of a run without its report, `why` that is: an engine may ask for a code that says so."""
+    codes = os.environ.get(UNREPORTED, "").split()
+    if len(codes) != 2 or not all(one.isdecimal() and int(one) < 256 for one in codes):
+        return outcome
+    is_full = any(os.strerror(one).lower() in why for one in (errno.ENOSPC, errno.EDQUOT))
+    return replace(outcome, exit_code=int(codes[is_full]), die_of=None)
 
 
 def _end_helpers(runner: Runner, outcome: Outcome) -> None:

@@ -80,6 +80,8 @@ class Notices:
         self._result_files = launched.info.result_files
         if self._result_files:
             from supervise.records import result_files  # noqa: F401 - at the end no descriptor may be left to load it
+        self.report_failure = ""
+        """Why the report of the end could not be written; empty where it is written, and before."""
         self._shown_verdict: Outcome | None = None
         """The outcome whose message was shown ahead of the held output."""
         self._full_report = self._new_report() if self.wants_report else None
@@ -256,6 +258,8 @@ class Notices:
             failure = self._write_result(option, path, whole)
             if failure:
                 self.announce(Trouble(f"--{option}: {failure}"))
+                if option == "report":
+                    self.report_failure = failure
         if self._ci:
             self._append_for_ci(whole)
         if self.teller:

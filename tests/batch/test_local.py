@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import batches
+from tests.support import batches, mounts
 from tests.support.batches import collect, outcomes, submit, words_of
 from tests.support.clients import command
 from tests.support.harness import Place, Running, child, wait_until
@@ -463,3 +463,22 @@ def test_a_terminal_shows_the_progress_of_a_wait(supervise: Place) -> None:
         ended = waiting.wait()
         assert (ended.code, json.loads(ended.out)["counts"]) == (0, {"completed": 2})
         assert shown
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
+@pytest.mark.parametrize("seconds", ["0", "0.4"])
+def test_an_engine_asks_for_a_code_that_says_why_no_report_came(supervise: Place, seconds: str) -> None:
+    """The code is all that comes from another machine where the disk of the results is full."""
+    disk = supervise.file("disk")
+    disk.mkdir()
+    words = ("--report", "disk/r.json", "--", "sh", "-c", f"sleep {seconds}; exit 3")
+    ends = []
+    with mounts.small_disk(disk):
+        mounts.fill(disk)
+        for value in ("93 94", "93", "93 x", "93 256"):
+            ended = supervise.start(*words, report=False, env={"SUPERVISE_UNREPORTED": value}).wait()
+            assert ended.messages[-1].startswith("--report: cannot write 'disk/r.json': no space left"), ended.err
+            ends.append(ended.code)
+    assert ends == [94, 3, 3, 3]
+    ended = supervise("--", *child("env=SUPERVISE_UNREPORTED"), env={"SUPERVISE_UNREPORTED": "93 94"})
+    assert (ended.code, ended.out) == (0, b"SUPERVISE_UNREPORTED=None\n")

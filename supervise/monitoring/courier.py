@@ -5,7 +5,6 @@ and counted, but for the last one.
 """
 
 import _signal
-import _socket
 import os
 import select
 import sys
@@ -209,6 +208,6 @@ class Courier:
 
 def tell_end(fd: int, line: str) -> None:
     """Send the messenger, in the guardian, the event that ends the run, on that descriptor of its channel."""
-    end: CourierEnd = channel.Channel(_socket.socket(fileno=fd))
+    end: CourierEnd = channel.Channel(fd)
     end.send(("event", 0, line))
     end.flush(END_SECONDS)

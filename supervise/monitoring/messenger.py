@@ -42,7 +42,6 @@ one that waits for a server or a hook does not delay another.
 """
 
 import _signal
-import _socket
 import json
 import os
 from time import monotonic, time
@@ -95,7 +94,7 @@ def main() -> None:
     system.prctl(system.PR_SET_NAME, NAME)
     # A hook can stop its parent: a stopped messenger would stay for ever.
     system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
-    end: MessengerEnd = channel.Channel(_socket.socket(fileno=os.dup(0)))
+    end: MessengerEnd = channel.Channel(os.dup(0))
     # Descriptor 1 is /dev/null.
     os.dup2(1, 0)
     message = _receive(end)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from supervise.process import channel
+from tests.support.harness import Place
 
 WAIT_SECONDS = 0.05
 OPEN: list[channel.Channel] = []
@@ -194,3 +195,53 @@ def take(one: channel.Channel, last: list[int]) -> None:
         _, name, number = got[0]
         assert number > last[name]
         last[name] = number
+
+
+def test_a_message_with_descriptors_comes_whole_between_others() -> None:
+    ours, theirs = pair()
+    reader, writer = os.pipe()
+    long = "x" * 100_000
+    for message, fds in ((("first",), ()), (("long", long), (reader, writer)), (("one",), (reader,)), (("last",), ())):
+        ours.send(message, fds)
+    got = [theirs.receive() for _ in range(4)]
+    assert [one and one[0] for one in got] == [("first",), ("long", long), ("one",), ("last",)]
+    assert [one and len(one[1]) for one in got] == [0, 2, 1, 0]
+    os.write(writer, b"x")
+    for one in got[1:3]:
+        assert one
+        assert os.path.samestat(os.fstat(one[1][0]), os.fstat(reader))
+        assert not os.get_inheritable(one[1][0])
+    for fd in (reader, writer, *(fd for one in got if one for fd in one[1])):
+        os.close(fd)
+
+
+def test_descriptors_wait_for_room_with_their_message() -> None:
+    ours, theirs, count = filled()
+    reader, writer = os.pipe()
+    ours.send(("with",), (reader,))
+    os.close(reader)
+    assert len(received_with_descriptors(theirs, ours)) == count + 1
+    os.close(writer)
+
+
+def received_with_descriptors(one: channel.Channel, other: channel.Channel) -> list[tuple[object, ...]]:
+    """Return all messages; of these only `with` brings a descriptor, one."""
+    found = []
+    while True:
+        other.flush()
+        try:
+            got = one.receive()
+        except BlockingIOError:
+            return found
+        assert got
+        assert len(got[1]) == (got[0] == ("with",))
+        for fd in got[1]:
+            os.close(fd)
+        found.append(got[0])
+
+
+def test_a_run_without_a_record_loads_no_library_of_sockets(supervise: Place) -> None:
+    code = "import os, sys; from supervise.__main__ import main; end = os._exit\n"
+    code += "os._exit = lambda code: (os.write(2, b'%d' % ('_socket' in sys.modules)), end(code))\nmain()"
+    ended = supervise.popen([sys.executable, "-I", "-c", code, "--no-record", "--", "true"]).wait()
+    assert (ended.code, ended.err) == (0, b"0")

@@ -128,8 +128,8 @@ def _open(launched: Launched, key: str, operation: "Callable[[str], tuple[str, t
     Raises OSError, BadValueError, TurnedAway.
     """
     path = launched.info.values[key]
-    if path.startswith(ANSWERING_FOLDERS):
-        # Such a path may name a descriptor of this very process.
+    if path.startswith(ANSWERING_FOLDERS) or (key in launched.info.result_files and _answers_at_once(path)):
+        # A path of the first kind may name a descriptor of this very process.  To check the other saves a process.
         why, fds = operation(path)
     else:
         from supervise.process import bounded_call
@@ -140,6 +140,13 @@ def _open(launched: Launched, key: str, operation: "Callable[[str], tuple[str, t
     if why:
         raise BadValueError(why)
     return fds[0] if fds else -1
+
+
+def _answers_at_once(path: str) -> bool:
+    """Return whether a result can be checked at that path, which opens and makes nothing, without a wait."""
+    from supervise.process import hang_risk
+
+    return hang_risk.answers_at_once(path)
 
 
 def _ask(launched: Launched, key: str, path: str, operation: "Operation") -> "Answer":

@@ -1,9 +1,10 @@
 """Which files lie on a file system that may stop answering, as the kernel knows the file system."""
 
+import errno
 import os
 import sys
 
-from supervise.process.system import call
+from supervise.process.system import call, open_at_hand
 
 LOCAL_FILE_SYSTEMS = frozenset(
     (0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0xF2F52010, 0x2FC12FC1, 0x858458F6, 0xCA451A4E, 0x3153464A)
@@ -34,17 +35,70 @@ def may_hang(fd: int) -> bool:
         return False
 
 
+def answers_at_once(path: str) -> bool:
+    """Return whether a look at that path waits for no process and no machine.
+
+    That is so where the kernel's cache has the folder, the folder is on a local file system, and the file is a regular
+    one in it, or missing: what is mounted over a file, or where a link leads, may be on another file system.
+    """
+    folder, _, name = path.rpartition("/")
+    fd = open_at_hand(folder or ("/" if path[:1] == "/" else "."))
+    if fd < 0:
+        return False
+    try:
+        if _file_system(fd) not in LOCAL_FILE_SYSTEM_NAMES or name in ("", ".", ".."):
+            return False
+        number = open_at_hand(name, fd, flags=os.O_NOFOLLOW)
+        if number >= 0:
+            try:
+                if _mount(number) != _mount(fd):
+                    return False
+                mode = os.fstat(number).st_mode
+            finally:
+                os.close(number)
+        elif -number == errno.EAGAIN:
+            # It is not in the cache, so nothing is mounted over it.
+            mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
+        else:
+            return -number == errno.ENOENT
+        return mode & 0o170000 == 0o100000
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, StopIteration):
+        return False
+    finally:
+        os.close(fd)
+
+
 def may_hang_at(path: str) -> bool:
     """Return whether the path is on such a file system, by the list of mounts (mountinfo), without asking it."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        try:
-            with open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
-                number = next(line.split()[1] for line in lines if line.startswith(b"mnt_id:"))
-        finally:
-            os.close(fd)
-        with open("/proc/self/mountinfo", "rb") as lines:
-            found = next(line for line in lines if line.split(b" ", 1)[0] == number)
+    except OSError:
+        return False
+    try:
+        return _file_system(fd) not in LOCAL_FILE_SYSTEM_NAMES
     except (OSError, StopIteration):
         return False
-    return found.partition(b" - ")[2].split(b" ", 1)[0] not in LOCAL_FILE_SYSTEM_NAMES
+    finally:
+        os.close(fd)
+
+
+def _file_system(fd: int) -> bytes:
+    """Return the name of the descriptor's file system; fstatfs(2) would ask that file system itself.
+
+    Raises OSError, and StopIteration where the mount is in no list.
+    """
+    number = _mount(fd)
+    with open("/proc/self/mountinfo", "rb") as lines:
+        found = next(line for line in lines if line.split(b" ", 1)[0] == number)
+    return found.partition(b" - ")[2].split(b" ", 1)[0]
+
+
+def _mount(fd: int) -> bytes:
+    """Return the number of the descriptor's mount (proc_pid_fdinfo(5)).
+
+    Raises OSError, and StopIteration where the kernel does not tell it.
+    """
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
+        return next(line.split()[1] for line in lines if line.startswith(b"mnt_id:"))

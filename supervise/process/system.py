@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 SYS_OPENAT2 = 437
 """The number of openat2(2) on all architectures that share the newer numbers (syscalls(2))."""
-OPEN_HOW = b"".join(word.to_bytes(8, sys.byteorder) for word in (0o10000000 | os.O_CLOEXEC, 0, 0x20))
-"""A struct open_how: O_PATH | O_CLOEXEC, no mode, RESOLVE_CACHED (openat2(2))."""
+AT_FDCWD = -100
+RESOLVE_CACHED = 0x20
+"""Of openat2(2): the kernel's cache has to be enough."""
 CACHED_ERRORS = (2, 13, 20)
 """Errors that the kernel gives from its cache: ENOENT, EACCES, ENOTDIR (errno(3)). EAGAIN is not among them: it says
 that the kernel would have to ask the file system."""
@@ -54,21 +55,31 @@ def is_at_hand(path: str) -> bool:
 
     By openat2(2) with RESOLVE_CACHED, of Linux 5.12; False where the kernel does not have it.
     """
+    number = open_at_hand(path)
+    if number >= 0:
+        os.close(number)
+    return number >= 0 or -number in CACHED_ERRORS
+
+
+def open_at_hand(path: str, folder: int = AT_FDCWD, *, flags: int = 0) -> int:
+    """Return an O_PATH descriptor of what the kernel's cache has at that path; otherwise a negative error number.
+
+    `flags` are more bits for openat2(2), which is of Linux 5.12 with RESOLVE_CACHED; -ENOSYS (-38) stands for a kernel
+    without it.
+    """
+    how = b"".join(word.to_bytes(8, sys.byteorder) for word in (0o10000000 | os.O_CLOEXEC | flags, 0, RESOLVE_CACHED))
     try:
         import _ctypes
 
         if "openat2" not in _callers:
             address = _address_of("syscall")
             # A function whose result has no type returns an int, which is wide enough for a descriptor.
-            how = {"_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO}
-            _callers["openat2"] = type("Caller", (_ctypes.CFuncPtr,), how)(address)
-        number = _callers["openat2"](SYS_OPENAT2, 0, os.fsencode(path), OPEN_HOW, len(OPEN_HOW))
-        if number >= 0:
-            os.close(number)
-            return True
-        return _ctypes.get_errno() in CACHED_ERRORS
+            kind = {"_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO}
+            _callers["openat2"] = type("Caller", (_ctypes.CFuncPtr,), kind)(address)
+        number = int(_callers["openat2"](SYS_OPENAT2, folder, os.fsencode(path), how, len(how)))
+        return number if number >= 0 else -int(_ctypes.get_errno() or 38)
     except (ImportError, OSError, AttributeError, ValueError):
-        return False
+        return -38
 
 
 def is_same_file(one: int, other: int) -> bool:

@@ -13,6 +13,7 @@ import os
 from time import time
 
 from supervise.batch import journal, tasks
+from supervise.faces import report_shape
 from supervise.faces.report_shape import SCHEMA
 from supervise.files import private_files, user_files, whole_file
 from supervise.options import serializer
@@ -117,7 +118,7 @@ def facts_of(**values: object) -> "dict[str, object]":
         "host": os.uname().nodename,
         "machine_id": identity.machine_id(),
         "boot_id": identity.boot_id(),
-        "created_at": serializer.time(time()),
+        "created_at": report_shape.time(time()),
     }
 
 

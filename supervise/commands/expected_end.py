@@ -6,7 +6,7 @@ from typing import Any
 
 from supervise.commands import formats
 from supervise.core import eta
-from supervise.options import serializer
+from supervise.faces import report_shape
 from supervise.records import named_runs
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ class ExpectedEnd:
 
     def fields(self) -> dict[str, Any]:
         """Return the field `eta` of the JSON of `ps` and `show`."""
-        left, at = (None, None) if self.is_overdue else (round(self.left, 3), serializer.time(self.at))
+        left, at = (None, None) if self.is_overdue else (round(self.left, 3), report_shape.time(self.at))
         return {"left": left, "at": at, "runs": self.runs}
 
 

@@ -5,11 +5,12 @@ from time import time
 from typing import Any
 
 from supervise.control import client
+from supervise.faces import report_shape
 from supervise.options import serializer
 
 YEAR_10000 = 253402300800
 """In epoch seconds: RFC 3339 can write no later date than the one before."""
-SOCKET_WAIT_SECONDS = 1.0
+SOCKET_WAIT_SECONDS = 3.0
 """How long to wait for the control socket of the run: at its start the run still loads the library for it."""
 ANSWER_SECONDS = 2.0
 """How long to wait for the answer of the run: a supervisor that was stopped gives none."""
@@ -60,7 +61,7 @@ def _status(run_id: str) -> dict[str, Any] | None:
 def _fields(name: str, at: float | None, now: float) -> list[tuple[str, object]]:
     """Return the two JSON fields of one instant: its time, and the seconds until then."""
     return [
-        (name, None if at is None else serializer.time(at)),
+        (name, None if at is None else report_shape.time(at)),
         (f"{name}_in", None if at is None else round(max(0.0, at - now), 3)),
     ]
 

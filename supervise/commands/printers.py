@@ -5,7 +5,7 @@ from collections import deque
 from typing import Any
 
 from supervise.commands import formats
-from supervise.options import serializer
+from supervise.faces import report_shape
 from supervise.records.bounded_output import Chunk
 from supervise.text import stderr
 from supervise.text.byte_count import size
@@ -154,7 +154,7 @@ class Timed:
 
     def _write(self, stream: str, at: float, line: bytearray) -> None:
         shown = line if self._is_raw else cleaned(bytes(line))
-        self._out.write(f"{serializer.time(at)} {stream} ".encode() + shown + b"\n" * (not line.endswith(b"\n")))
+        self._out.write(f"{report_shape.time(at)} {stream} ".encode() + shown + b"\n" * (not line.endswith(b"\n")))
 
 
 def _is_both(chunk: Chunk) -> bool:

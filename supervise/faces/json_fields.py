@@ -1,7 +1,6 @@
 """Values as JSON fields: the parts of which the report and the events are made."""
 
 import re
-from time import gmtime, strftime
 
 from supervise.core.events import Activity, Extended, Process, ProcessSnapshot, PutOff, Socket, Warned
 from supervise.core.outcome import Cause, Exit, MemoryLack, Outcome
@@ -18,8 +17,7 @@ _TIMEOUTS = {"access_timeout": "access", "completion_timeout": "completion", "id
 
 def time(epoch: float) -> str:
     """Return `2026-11-22T13:07:00.123Z` for epoch seconds (RFC 3339)."""
-    whole, micros = divmod(round(min(epoch, LATEST_EPOCH_SECONDS) * 1e6), 1_000_000)
-    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(whole))}.{micros // 1000:03}Z"
+    return report_shape.time(min(epoch, LATEST_EPOCH_SECONDS))
 
 
 def seconds(value: float | None) -> float | None:

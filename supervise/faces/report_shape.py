@@ -154,3 +154,12 @@ def process(pid: int, name: str, uid: int, state: str, waits_in: str) -> "dict[s
 def head(run_id: str, at: str, t: "float | None") -> "dict[str, Any]":
     """Return the first fields of an event, except its name: `at` is its time, `t` its second of the run."""
     return {"schema": SCHEMA, "run_id": run_id, "at": at, "t": t}
+
+
+def time(epoch: float) -> str:
+    """Return `2026-11-22T13:07:00.123Z` for epoch seconds (RFC 3339)."""
+    from time import gmtime, strftime
+
+    # The fraction apart: so many microseconds as a whole would have lost digits.
+    milliseconds = int(epoch) * 1000 + round((epoch - int(epoch)) * 1e6) // 1000
+    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(milliseconds // 1000))}.{milliseconds % 1000:03}Z"

@@ -97,7 +97,7 @@ def _write_event(events: int, run_id: str, name: str, holder: str) -> None:
     from supervise.faces import report_shape
     from supervise.options import serializer
 
-    head = report_shape.head(run_id, serializer.time(time()), 0.0)
+    head = report_shape.head(run_id, report_shape.time(time()), 0.0)
     line = serializer.json({**head, "event": "waiting", "lock": name, "holder": holder}).encode() + b"\n"
     poll = select.poll()
     poll.register(events, select.POLLOUT)

@@ -6,7 +6,7 @@ Memory may be short, so this module loads little: neither the faces nor `json`.
 import os
 from time import monotonic, time
 
-from supervise.options import serializer
+from supervise.faces import report_shape
 from supervise.records import rebuilt_report
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def write_end(launched: "Launched", why: str) -> None:
     whole = rebuilt_report.report(start, (), now, seconds, why, outcome="error")
     lines = []
     for t, event in _events(launched):
-        at = serializer.time(now - seconds + t)
+        at = report_shape.time(now - seconds + t)
         rebuilt_report.hear({"at": at, **event}, whole, has_access_limit=start["access_limit"])
         lines.append(rebuilt_report.line_of(start, at, round(t, 3), event))
     lines.append(rebuilt_report.last_line(whole))

@@ -49,7 +49,6 @@ from time import monotonic, time
 from supervise.faces import report_shape
 from supervise.monitoring.courier import LAST_EVENTS
 from supervise.monitoring.hooks import Hooks
-from supervise.options import serializer
 from supervise.process import channel, spawn, system
 
 TYPE_CHECKING = False
@@ -156,7 +155,7 @@ def _receive(end: "MessengerEnd") -> "ToMessenger | None":
 def _lost(plan: "dict[str, Any]") -> "dict[str, Any]":
     """Return the event of a run whose supervisor and guardian were both killed."""
     t = round(monotonic() - plan["started"], 3)
-    return {**report_shape.head(plan["run_id"], serializer.time(time()), t), "event": "lost", "reason": REASON}
+    return {**report_shape.head(plan["run_id"], report_shape.time(time()), t), "event": "lost", "reason": REASON}
 
 
 def _environ() -> "dict[bytes, bytes]":

@@ -71,12 +71,3 @@ def _marked(character: str) -> str:
         # os.fsdecode stores the byte 0xff as U+DCFF (PEP 383).
         return f"\\x{number - 0xDC00:02x}"
     return f"\\u{number:04x}" if 0xD800 <= number <= 0xDFFF else character
-
-
-def time(epoch: float) -> str:
-    """Return `2026-11-22T13:07:00.123Z` for epoch seconds (RFC 3339)."""
-    from time import gmtime, strftime
-
-    # The fraction apart: so many microseconds as a whole would have lost digits.
-    milliseconds = int(epoch) * 1000 + round((epoch - int(epoch)) * 1e6) // 1000
-    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(milliseconds // 1000))}.{milliseconds % 1000:03}Z"

@@ -37,7 +37,7 @@ def report(
     whole = report_shape.report(
         start,
         report_shape.outcome(outcome, None if outcome == "lost" else EXIT_ERROR, reason=reason),
-        ended_at=serializer.time(found_at),
+        ended_at=report_shape.time(found_at),
         duration=round(max(0.0, seconds), 3),
         command_exit=None,
         access=None,
@@ -70,7 +70,7 @@ def start_of(
         "cwd": serializer.marked(store.cwd()),
         "host": os.uname().nodename,
         "pid": pid,
-        "started_at": serializer.time(started_at),
+        "started_at": report_shape.time(started_at),
         "access_limit": access_limit,
     }
 

@@ -10,6 +10,7 @@ import os
 from time import time
 
 from supervise.control import sockets
+from supervise.faces import report_shape
 from supervise.files import ownership
 from supervise.options import serializer
 from supervise.options.table import OPTIONS, BadValueError
@@ -371,6 +372,6 @@ def _first_fields(record: "Record") -> "dict[str, Any]":
         "cwd": _text(record, "cwd"),
         "host": _text(record, "host") or os.uname().nodename,
         "pid": _number(record, "pid") or 1,
-        "started_at": serializer.time(begun),
+        "started_at": report_shape.time(begun),
         "access_limit": _option(record, "access_timeout") is not None,
     }

@@ -89,7 +89,7 @@ class ShortRun:
         return serializer.json({**head, "event": event, **values}) + "\n"
 
     def _time(self, t: float) -> str:
-        return serializer.time(self.started_at + t)
+        return report_shape.time(self.started_at + t)
 
     def _exit(self) -> "dict[str, object]":
         return report_shape.command_exit(self.code)

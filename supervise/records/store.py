@@ -22,6 +22,7 @@ import fcntl
 import os
 from time import time
 
+from supervise.faces import report_shape
 from supervise.faces.report_shape import SCHEMA
 from supervise.options import paths, serializer
 from supervise.options.table import WORD_SEPARATOR
@@ -297,7 +298,7 @@ def facts_of(
         # The guardian makes the record, and puts its own pid and start time in place of these.
         "guardian": 0,
         "guardian_started": 0,
-        "started_at": serializer.time(started_at),
+        "started_at": report_shape.time(started_at),
         "recovered_from": recovered_from and recovered_from[0],
         "recoveries": recovered_from and recovered_from[1],
         "options": {key: _marked(word) for key, word in options.items()},

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench_flowing import flood, rates
 from bench_tools import ENVIRON, PYTHON_PASS, SUPERVISE, in_turn, medians, row, whole
 
-from supervise.options import serializer
+from supervise.faces import report_shape
 from supervise.records import store
 
 MS = 1000
@@ -81,7 +81,7 @@ def many(count: int) -> Iterator[None]:
         for number in range(count):
             began = begin + number
             run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime(began)) + f"-{number:010}"
-            facts = {"run_id": run_id, "command": ["make", "-j8"], "started_at": serializer.time(began)}
+            facts = {"run_id": run_id, "command": ["make", "-j8"], "started_at": report_shape.time(began)}
             record = store.create(folder, run_id, facts)
             if number % 5000:
                 store.finish(folder, run_id, {"outcome": "completed", "exit_code": 0, "duration": 1.0})

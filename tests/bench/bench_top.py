@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from supervise.options import serializer
+from supervise.faces import report_shape
 from supervise.records import store
 
 SUPERVISE = str(Path(sys.executable).with_name("supervise"))
@@ -27,7 +27,12 @@ TARGET_PERCENT = 1.0
 def make(state: str, number: int) -> None:
     """Make the record of a run, and keep its lock."""
     run_id = f"20260101-000000-{number:010x}"
-    facts = {"run_id": run_id, "name": f"run{number}", "command": ["true"], "started_at": serializer.time(time.time())}
+    facts = {
+        "run_id": run_id,
+        "name": f"run{number}",
+        "command": ["true"],
+        "started_at": report_shape.time(time.time()),
+    }
     os.close(store.create(state, run_id, facts).events)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from supervise.options import serializer
+from supervise.faces import report_shape
 from supervise.records import reader, retention, store
 from tests.support.harness import Place, child, wait_until
 from tests.support.listed_runs import DAY, ask, lines
@@ -20,7 +20,7 @@ def add(state: str, ago: float, *, name: str | None = None, outcome: str = "comp
     """Make the record of a run that ended so many seconds ago, and return its id."""
     started = NOW_SECONDS - ago
     run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(started))}-{int(started % 1 * 1e6):06}{os.urandom(2).hex()}"
-    facts = {"run_id": run_id, "name": name, "command": ["true"], "started_at": serializer.time(started)}
+    facts = {"run_id": run_id, "name": name, "command": ["true"], "started_at": report_shape.time(started)}
     record = store.create(state, run_id, facts)
     Path(record.folder, "output").write_bytes(b"x" * size)
     store.finish(state, run_id, {"run_id": run_id, "outcome": outcome, "exit_code": 0, "duration": 1.0})

@@ -256,7 +256,7 @@ def test_a_supervisor_killed_in_the_second_attempt_leaves_no_process(supervise: 
 def test_retries_go_on_after_the_guardian_was_killed(supervise: Place, is_in_back_off: bool) -> None:
     mark = supervise.file("mark")
     text = f"echo try $SUPERVISE_ATTEMPT; [ $SUPERVISE_ATTEMPT = 2 ] && echo 1 > {mark} && sleep 1; exit 75"
-    running = supervise.start("--retries", "2", "--retry-delay", "1", "--", *script(text))
+    running = supervise.start("--retries", "2", "--retry-delay", "3", "--", *script(text))
     guardian = running.guardian()
     if is_in_back_off:
         running.wait_for_err(b"attempt 2 of 3 in ")

@@ -2,13 +2,14 @@
 
 import json
 import tomllib
+from datetime import UTC, datetime
 from signal import Signals
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervise.core.exit_codes import ExitCode
-from supervise.faces import json_fields
+from supervise.faces import json_fields, report_shape
 from supervise.options import serializer
 
 CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -45,4 +46,5 @@ def test_a_byte_that_is_not_utf_8_is_marked(data: bytes) -> None:
 @given(st.floats(0, 4e9))
 @example(2251799814.3709993)
 def test_time(epoch: float) -> None:
-    assert serializer.time(epoch) == json_fields.time(epoch)
+    moment = datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds")
+    assert report_shape.time(epoch) == json_fields.time(epoch) == moment.replace("+00:00", "Z")

@@ -5,8 +5,8 @@ import os
 import time
 from typing import Any
 
+from supervise.faces import report_shape
 from supervise.launch import run_record
-from supervise.options import serializer
 from supervise.records import store
 from tests.support.harness import Ended, Place
 
@@ -40,7 +40,7 @@ def make(state: str, started: float, **end: Any) -> str:
     moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started))
     run_id = f"{moment}-{os.urandom(5).hex()}"
     record = store.create(
-        state, run_id, {"run_id": run_id, "command": ["true"], "started_at": serializer.time(started)}
+        state, run_id, {"run_id": run_id, "command": ["true"], "started_at": report_shape.time(started)}
     )
     os.close(record.events)
     if end:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from supervise.options import serializer
+from supervise.faces import report_shape
 from supervise.records.bounded_output import Writer
 
 BEGAN = 1_790_000_000.0
@@ -94,4 +94,4 @@ class PastRuns:
 
     def at(self, seconds: float) -> str:
         """Return that second of the next run as in a report."""
-        return serializer.time(self.started + seconds)
+        return report_shape.time(self.started + seconds)

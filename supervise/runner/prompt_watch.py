@@ -2,7 +2,7 @@
 
 A look at the tree finds the threads that are blocked in a read of the input (`activity/input_wait.py`). A wait counts
 from the first look that found it, as long as each later look finds the same wait and the tree shows no other activity
-in between: no output, no CPU time worth naming, no bytes on sockets or in files.
+in between: no output, no CPU time worth naming, no process that is ready to run, no bytes on sockets or in files.
 """
 
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ PAUSE_MIN_SECONDS, PAUSE_MAX_SECONDS = 0.05, 5.0
 """Bounds of the time between two looks."""
 LATE_SECONDS = 1.0
 """Seconds by which a look may be late on a busy machine."""
+READY = "R"
+"""The state of a process that runs, or would if it had a CPU (proc_pid_stat(5))."""
 KINDS: frozenset[Evidence] = frozenset({"cpu", "socket", "io"})
 """The activity that shows that the tree has other work."""
 
@@ -77,5 +79,7 @@ class PromptWatch:
             return True
         printed = launched.streams.last_byte - launched.info.started
         percent = 100 * (now.cpu - before.cpu) / span if span > 0 else 0.0
-        is_moving = now.socket_bytes > 0 or now.io_bytes > 0
+        # On a busy machine a process that works may get no tick of CPU time between two looks.
+        is_ready = any(one.state == READY for one in self._sampler.processes)
+        is_moving = is_ready or now.socket_bytes > 0 or now.io_bytes > 0
         return printed >= before.at or percent >= self._runner.policy.cpu_threshold or is_moving

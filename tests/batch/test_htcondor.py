@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ def pool() -> Iterator[htcondor.Pool]:
 
 @pytest.fixture
 def place(pool: htcondor.Pool, program: Path) -> Iterator[htcondor.PoolPlace]:
+    with place_of(pool, program) as found:
+        yield found
+
+
+@contextmanager
+def place_of(pool: htcondor.Pool, program: Path) -> Iterator[htcondor.PoolPlace]:
     """A place whose programs are of the user of the pool; at the end no job is left."""
     with tempfile.TemporaryDirectory(prefix="supervise-condor-", dir="/tmp") as name:
         found = htcondor.PoolPlace(Path(name), program, f"condor-{os.path.basename(name)}")
@@ -138,6 +145,36 @@ def test_a_job_that_has_to_leave_its_machine_says_why_and_is_run_again(
     place.file("go").touch()
     assert words_of(collect(place, "b", "--wait")[1]) == ["completed"]
     assert ran.read_text() == "1 \n2 cancelled\n"
+
+
+CHOOSY = """
+NUM_SLOTS_TYPE_1=1
+SLOT_TYPE_1=100%
+SLOT_TYPE_1_PARTITIONABLE=FALSE
+RANK=(TARGET.IsBetter =?= True)
+"""
+"""A pool with one slot, which prefers some jobs to others."""
+
+
+def test_a_job_that_the_machine_prefers_takes_the_place_of_another(program: Path) -> None:
+    script = (
+        'trap "exit 9" TERM; echo "$SUPERVISE_ATTEMPT $SUPERVISE_PREVIOUS_OUTCOME" >>ran;'
+        "until [ -e go ]; do sleep 0.1; done"
+    )
+    with htcondor.pool(CHOOSY) as pool, place_of(pool, program) as place:
+        submit(place, *ON, "--name", "b", "-k", "1", "--", "sh", "-c", script, "sh", ":::", "x")
+        ran, report = place.file("ran"), place.file("b.results") / "1.json"
+        wait_until(ran.exists, WAIT_SECONDS)
+        better = submit(place, *ON, "--engine-option", "My.IsBetter = True", "--name", "c", "--", "true", ":::", "y")
+        assert better.code == 0, better.err
+        wait_until(report.exists, WAIT_SECONDS)
+        found = json.loads(report.read_bytes())
+        assert (found["outcome"], found["reason"], found["exit_code"]) == ("cancelled", "preempted", 143)
+        assert words_of(collect(place, "c", "--wait")[1]) == ["completed"]
+        wait_until(lambda: len(ran.read_text().splitlines()) == 2, WAIT_SECONDS)
+        place.file("go").touch()
+        assert words_of(collect(place, "b", "--wait")[1]) == ["completed"]
+        assert ran.read_text() == "1 \n2 cancelled\n"
 
 
 def test_a_task_knows_when_its_machine_retires(place: Place, pool: htcondor.Pool) -> None:

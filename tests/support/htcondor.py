@@ -125,8 +125,8 @@ class PoolPlace(Place):
 
 
 @contextmanager
-def pool() -> Iterator[Pool]:
-    """Start a pool, and wait until it is up."""
+def pool(more: str = "") -> Iterator[Pool]:
+    """Start a pool with `more` lines in its configuration, and wait until it is up."""
     needed("condor_master")
     try:
         user = pwd.getpwnam(ACCOUNT) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
@@ -136,7 +136,8 @@ def pool() -> Iterator[Pool]:
     found = Pool(folder, user)
     for name in ("log", "spool", "execute", "lock", "run"):
         (folder / name).mkdir()
-    (folder / "condor_config").write_text(CONF.format(folder=folder, port=free_port(), retirement=found.retirement))
+    conf = CONF.format(folder=folder, port=free_port(), retirement=found.retirement)
+    (folder / "condor_config").write_text(conf + more)
     folder.chmod(0o755)
     found.own(folder)
     with open(folder / "out", "wb") as out:

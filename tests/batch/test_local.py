@@ -74,10 +74,12 @@ def test_collect_shows_what_did_not_succeed(supervise: Place) -> None:
 
 
 def test_show_of_a_batch_leads_to_collect(supervise: Place) -> None:
-    submit(supervise, "--name", "b", "--", "true", ":::", "x")
-    shown = command(supervise, "show", "b")
-    assert (shown.code, shown.messages) == (125, ["show: b is a batch; see supervise collect b, or supervise show b.1"])
-    assert command(supervise, "show", "b.1").code == 0
+    # No run's id can end with this name.
+    submit(supervise, "--name", "lot", "--", "true", ":::", "x")
+    shown = command(supervise, "show", "lot")
+    said = "show: lot is a batch; see supervise collect lot, or supervise show lot.1"
+    assert (shown.code, shown.messages) == (125, [said])
+    assert command(supervise, "show", "lot.1").code == 0
     unknown = command(supervise, "show", "z")
     assert unknown.messages == ["show: no run 'z' on record; see supervise ps --all"]
     missing = command(supervise, "collect", "z")

@@ -59,14 +59,21 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
 def _find(word: str) -> reader.Record:
     """Return the record of the run; raises BadValueError, which leads to `collect` where a batch has that name."""
+    missing: BadValueError | None = None
     try:
-        return lookup.find_record(word)
-    except BadValueError:
-        from supervise.batch import batch_record
+        record = lookup.find_record(word)
+        if word in ("-", record.run_id, record.name):
+            return record
+    except BadValueError as error:
+        missing = error
+    from supervise.batch import batch_record
 
-        if word not in batch_record.names(_own_state()):
-            raise
-        raise BadValueError(f"{word} is a batch; see supervise collect {word}, or supervise show {word}.1") from None
+    # The id of a run may end with the name of a batch.
+    if word in batch_record.names(_own_state()):
+        raise BadValueError(f"{word} is a batch; see supervise collect {word}, or supervise show {word}.1")
+    if missing:
+        raise missing
+    return record
 
 
 def _own_state() -> str:

@@ -12,6 +12,7 @@ from tests.support import batches, mounts
 from tests.support.batches import collect, outcomes, submit, words_of
 from tests.support.clients import command
 from tests.support.harness import Place, Running, child, wait_until
+from tests.support.records import only
 
 
 def begun(place: Place, *words: str, name: str = "b") -> Running:
@@ -74,12 +75,17 @@ def test_collect_shows_what_did_not_succeed(supervise: Place) -> None:
 
 
 def test_show_of_a_batch_leads_to_collect(supervise: Place) -> None:
-    # No run's id can end with this name.
-    submit(supervise, "--name", "lot", "--", "true", ":::", "x")
-    shown = command(supervise, "show", "lot")
-    said = "show: lot is a batch; see supervise collect lot, or supervise show lot.1"
-    assert (shown.code, shown.messages) == (125, [said])
-    assert command(supervise, "show", "lot.1").code == 0
+    assert supervise("--", "true").code == 0
+    run_id = only(supervise).run_id
+    # The id of the run ends with this name.
+    for name in ("lot", run_id[-2:]):
+        submit(supervise, "--name", name, "--", "true", ":::", "x")
+        shown = command(supervise, "show", name)
+        said = f"show: {name} is a batch; see supervise collect {name}, or supervise show {name}.1"
+        assert (shown.code, shown.messages) == (125, [said])
+        assert command(supervise, "show", f"{name}.1").code == 0
+    assert command(supervise, "show", run_id).code == 0
+    assert command(supervise, "show", run_id[-5:]).code == 0
     unknown = command(supervise, "show", "z")
     assert unknown.messages == ["show: no run 'z' on record; see supervise ps --all"]
     missing = command(supervise, "collect", "z")

@@ -2,7 +2,7 @@
 
 An unused module costs time when it is loaded, memory while the command runs, and time again at the supervisor's exit,
 which the caller waits for: a tenth of a millisecond for each megabyte.  Without TLS, DTLS, sockets, subprocesses, paths
-and a search for the C library, trio takes 5 MB of memory and 4 MB of mapped files less, and needs no process of
+and a search for the C library, trio takes 4 MB of memory and 4 MB of mapped files less, and needs no process of
 `ldconfig`.  `importlib.util.LazyLoader` was rejected: it loads a module as soon as any code reads `__file__`, and
 `inspect` reads that of all modules.
 """

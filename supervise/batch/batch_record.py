@@ -14,7 +14,6 @@ from time import time
 
 from supervise.batch import journal, tasks
 from supervise.faces import report_shape
-from supervise.faces.report_shape import SCHEMA
 from supervise.files import private_files, user_files, whole_file
 from supervise.options import serializer
 from supervise.options.table import BadValueError
@@ -112,7 +111,7 @@ def run_name(batch: str, number: int) -> str:
 def facts_of(**values: object) -> "dict[str, object]":
     """Return the content of batch.json: these values, and where and when the batch was made."""
     return {
-        "schema": SCHEMA,
+        "schema": report_shape.SCHEMA,
         **values,
         "cwd": store.cwd(),
         "host": os.uname().nodename,

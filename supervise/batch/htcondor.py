@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 2.0
 SCRIPT_FILE = ".job"
 """The file of the results with the script of all tasks."""
-START = '[ -r "$0" ] || exit 92; . "$0"'
+START = f'[ -r "$0" ] || exit {job_script.NO_RESULTS}; . "$0"'
 """Runs the script, with the number of the task; a machine that does not see it ends as one without the results."""
 HISTORY_MARGIN_SECONDS = 3600
 """Seconds before the submission at which the search of the history ends: the clocks of two machines may differ."""

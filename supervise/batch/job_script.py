@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from supervise.batch.batch_record import Batch
 
 TASKS_FILE = ".tasks"
-FAILURES = {91: "folder_missing", 92: "results_missing", 93: "results_unwritable", 94: "results_full"}
+NO_FOLDER, NO_RESULTS, UNWRITABLE, FULL = 91, 92, 93, 94
+FAILURES = {
+    NO_FOLDER: "folder_missing",
+    NO_RESULTS: "results_missing",
+    UNWRITABLE: "results_unwritable",
+    FULL: "results_full",
+}
 """The exit codes of the script of a task that leaves no report, and what each says of the machine of the task: the
 folder of the command or of the results is not there, or the report could not be written."""
 NEWLINE = "'\"$n\"'"
@@ -101,19 +107,19 @@ def script(batch: "Batch", *, number: str, restarts: str, run: str, head: str = 
 number={number}
 restarts={restarts}
 results={folder}
-[ -d "$results" ] || exit 92
-export {UNREPORTED}="93 94"
-cd {quoted(batch.cwd)} || exit 91
+[ -d "$results" ] || exit {NO_RESULTS}
+export {UNREPORTED}="{UNWRITABLE} {FULL}"
+cd {quoted(batch.cwd)} || exit {NO_FOLDER}
 # Ends the task where no file can be written, without the shell's own printf, which does not always say why.
 check() {{
     why=$({{ LC_ALL=C env printf x >"$results/.$number"; }} 2>&1)
     written=$?
     rm -f "$results/.$number"
     [ "$written" != 0 ] || return 0
-    case $why in *"No space"* | *quota*) exit 94 ;; esac
-    exit 93
+    case $why in *"No space"* | *quota*) exit {FULL} ;; esac
+    exit {UNWRITABLE}
 }}
-true 2>/dev/null >>"$results/$number.out" || {{ check; exit 93; }}
+true 2>/dev/null >>"$results/$number.out" || {{ check; exit {UNWRITABLE}; }}
 if [ "$restarts" = 0 ]; then
     exec >"$results/$number.out" 2>&1
 else
@@ -129,6 +135,6 @@ else
     rm -f "$results/$number.json"
 fi
 line=$(LC_ALL=C sed -n "$number{{p;q;}}" "$results/{TASKS_FILE}")
-[ -n "$line" ] || exit 92
+[ -n "$line" ] || exit {NO_RESULTS}
 eval "set -- $line"
 {run}""")

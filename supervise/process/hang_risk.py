@@ -1,6 +1,5 @@
 """Which files lie on a file system that may stop answering, as the kernel knows the file system."""
 
-import errno
 import os
 import sys
 
@@ -41,17 +40,21 @@ def answers_at_once(path: str) -> bool:
     That is so where the kernel's cache has the folder, the folder is on a local file system, and the file is a regular
     one in it, or missing: what is mounted over a file, or where a link leads, may be on another file system.
     """
+    # A run without a report does not need this module.
+    import errno
+
     folder, _, name = path.rpartition("/")
     fd = open_at_hand(folder or ("/" if path[:1] == "/" else "."))
     if fd < 0:
         return False
     try:
-        if _file_system(fd) not in LOCAL_FILE_SYSTEM_NAMES or name in ("", ".", ".."):
+        mount = _mount(fd)
+        if _file_system(mount) not in LOCAL_FILE_SYSTEM_NAMES or name in ("", ".", ".."):
             return False
         number = open_at_hand(name, fd, flags=os.O_NOFOLLOW)
         if number >= 0:
             try:
-                if _mount(number) != _mount(fd):
+                if _mount(number) != mount:
                     return False
                 mode = os.fstat(number).st_mode
             finally:
@@ -77,21 +80,20 @@ def may_hang_at(path: str) -> bool:
     except OSError:
         return False
     try:
-        return _file_system(fd) not in LOCAL_FILE_SYSTEM_NAMES
+        return _file_system(_mount(fd)) not in LOCAL_FILE_SYSTEM_NAMES
     except (OSError, StopIteration):
         return False
     finally:
         os.close(fd)
 
 
-def _file_system(fd: int) -> bytes:
-    """Return the name of the descriptor's file system; fstatfs(2) would ask that file system itself.
+def _file_system(mount: bytes) -> bytes:
+    """Return the name of the file system of that mount; fstatfs(2) would ask the file system itself.
 
     Raises OSError, and StopIteration where the mount is in no list.
     """
-    number = _mount(fd)
     with open("/proc/self/mountinfo", "rb") as lines:
-        found = next(line for line in lines if line.split(b" ", 1)[0] == number)
+        found = next(line for line in lines if line.split(b" ", 1)[0] == mount)
     return found.partition(b" - ")[2].split(b" ", 1)[0]
 
 

@@ -14,7 +14,7 @@ SYS_OPENAT2 = 437
 """The number of openat2(2) on all architectures that share the newer numbers (syscalls(2))."""
 AT_FDCWD = -100
 RESOLVE_CACHED = 0x20
-"""Of openat2(2): the kernel's cache has to be enough."""
+"""A bit of openat2(2): the kernel resolves the path from its cache alone, or the call fails."""
 CACHED_ERRORS = (2, 13, 20)
 """Errors that the kernel gives from its cache: ENOENT, EACCES, ENOTDIR (errno(3)). EAGAIN is not among them: it says
 that the kernel would have to ask the file system."""

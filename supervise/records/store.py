@@ -23,7 +23,6 @@ import os
 from time import time
 
 from supervise.faces import report_shape
-from supervise.faces.report_shape import SCHEMA
 from supervise.options import paths, serializer
 from supervise.options.table import WORD_SEPARATOR
 from supervise.process import identity
@@ -282,7 +281,7 @@ def facts_of(
     folder = cwd()
     pid = os.getpid()
     return {
-        "schema": SCHEMA,
+        "schema": report_shape.SCHEMA,
         "run_id": run_id,
         "name": name,
         "command": [serializer.marked(word) for word in command],

@@ -45,6 +45,7 @@ def _find_library(name: str) -> str:
 
 
 def _python_implementation() -> str:
+    """Return the name of the only interpreter on which supervise runs."""
     return "CPython"
 
 
@@ -119,7 +120,7 @@ def _load_parts(spec: "ModuleSpec") -> bool:
         # Of this module, which loads what starts processes, a run needs nothing but what it takes from the core.
         vars(trio)["lowlevel"] = vars(trio)["_core"]
         vars(trio)["to_thread"] = import_module("trio.to_thread")
-    except (ImportError, KeyError):
+    except ImportError:
         for name in [one for one in sys.modules if one == "trio" or one.startswith("trio.")]:
             del sys.modules[name]
         return False

@@ -125,26 +125,42 @@ BY_WHAT: dict[str, tuple[str, list[str]]] = {
 """The program that takes the machine from a job: the reason, and the arguments."""
 
 
-@pytest.mark.parametrize("taker", BY_WHAT)
-def test_a_job_that_has_to_leave_its_machine_says_why_and_is_run_again(
-    place: Place, pool: htcondor.Pool, taker: str
-) -> None:
+def begin_task_that_stays(place: Place) -> None:
+    """Submit a batch of one task, which ends once the file `go` is there, and wait for its start."""
     script = (
         'trap "exit 9" TERM; echo "$SUPERVISE_ATTEMPT $SUPERVISE_PREVIOUS_OUTCOME" >>ran;'
         "until [ -e go ]; do sleep 0.1; done"
     )
     submit(place, *ON, "--name", "b", "-k", "1", "--", "sh", "-c", script, "sh", ":::", "x")
-    ran, report = place.file("ran"), place.file("b.results") / "1.json"
-    wait_until(ran.exists, WAIT_SECONDS)
-    reason, words = BY_WHAT[taker]
-    pool.ask(taker, *words)
+    wait_until(place.file("ran").exists, WAIT_SECONDS)
+
+
+def check_sent_away(place: Place, reason: str) -> None:
+    """Check that the task was cancelled for that reason."""
+    report = place.file("b.results") / "1.json"
     wait_until(report.exists, WAIT_SECONDS)
     found = json.loads(report.read_bytes())
     assert (found["outcome"], found["reason"], found["exit_code"]) == ("cancelled", reason, 143)
+
+
+def check_run_again(place: Place) -> None:
+    """Check that the task is started once more, and let it end."""
+    ran = place.file("ran")
     wait_until(lambda: len(ran.read_text().splitlines()) == 2, WAIT_SECONDS)
     place.file("go").touch()
     assert words_of(collect(place, "b", "--wait")[1]) == ["completed"]
     assert ran.read_text() == "1 \n2 cancelled\n"
+
+
+@pytest.mark.parametrize("taker", BY_WHAT)
+def test_a_job_that_has_to_leave_its_machine_says_why_and_is_run_again(
+    place: Place, pool: htcondor.Pool, taker: str
+) -> None:
+    begin_task_that_stays(place)
+    reason, words = BY_WHAT[taker]
+    pool.ask(taker, *words)
+    check_sent_away(place, reason)
+    check_run_again(place)
 
 
 CHOOSY = """
@@ -157,24 +173,13 @@ RANK=(TARGET.IsBetter =?= True)
 
 
 def test_a_job_that_the_machine_prefers_takes_the_place_of_another(program: Path) -> None:
-    script = (
-        'trap "exit 9" TERM; echo "$SUPERVISE_ATTEMPT $SUPERVISE_PREVIOUS_OUTCOME" >>ran;'
-        "until [ -e go ]; do sleep 0.1; done"
-    )
     with htcondor.pool(CHOOSY) as pool, place_of(pool, program) as place:
-        submit(place, *ON, "--name", "b", "-k", "1", "--", "sh", "-c", script, "sh", ":::", "x")
-        ran, report = place.file("ran"), place.file("b.results") / "1.json"
-        wait_until(ran.exists, WAIT_SECONDS)
+        begin_task_that_stays(place)
         better = submit(place, *ON, "--engine-option", "My.IsBetter = True", "--name", "c", "--", "true", ":::", "y")
         assert better.code == 0, better.err
-        wait_until(report.exists, WAIT_SECONDS)
-        found = json.loads(report.read_bytes())
-        assert (found["outcome"], found["reason"], found["exit_code"]) == ("cancelled", "preempted", 143)
+        check_sent_away(place, "preempted")
         assert words_of(collect(place, "c", "--wait")[1]) == ["completed"]
-        wait_until(lambda: len(ran.read_text().splitlines()) == 2, WAIT_SECONDS)
-        place.file("go").touch()
-        assert words_of(collect(place, "b", "--wait")[1]) == ["completed"]
-        assert ran.read_text() == "1 \n2 cancelled\n"
+        check_run_again(place)
 
 
 def test_a_task_knows_when_its_machine_retires(place: Place, pool: htcondor.Pool) -> None:

@@ -38,7 +38,14 @@ def filled() -> tuple[channel.Channel, channel.Channel, int]:
 
 
 def received(one: channel.Channel, other: channel.Channel) -> list[tuple[object, ...]]:
-    """Return all messages that come while the sender finds room for more."""
+    """Return all messages that come while the sender finds room for more; none brings a descriptor."""
+    found = received_whole(one, other)
+    assert not any(fds for _, fds in found)
+    return [message for message, _ in found]
+
+
+def received_whole(one: channel.Channel, other: channel.Channel) -> list[tuple[tuple[object, ...], list[int]]]:
+    """Return all messages that come while the sender finds room for more, each with its descriptors."""
     found = []
     while True:
         other.flush()
@@ -47,7 +54,7 @@ def received(one: channel.Channel, other: channel.Channel) -> list[tuple[object,
         except BlockingIOError:
             return found
         assert got
-        found.append(got[0])
+        found.append(got)
 
 
 def test_a_send_to_a_full_channel_does_not_wait() -> None:
@@ -220,24 +227,11 @@ def test_descriptors_wait_for_room_with_their_message() -> None:
     reader, writer = os.pipe()
     ours.send(("with",), (reader,))
     os.close(reader)
-    assert len(received_with_descriptors(theirs, ours)) == count + 1
-    os.close(writer)
-
-
-def received_with_descriptors(one: channel.Channel, other: channel.Channel) -> list[tuple[object, ...]]:
-    """Return all messages; of these only `with` brings a descriptor, one."""
-    found = []
-    while True:
-        other.flush()
-        try:
-            got = one.receive()
-        except BlockingIOError:
-            return found
-        assert got
-        assert len(got[1]) == (got[0] == ("with",))
-        for fd in got[1]:
-            os.close(fd)
-        found.append(got[0])
+    found = received_whole(theirs, ours)
+    assert len(found) == count + 1
+    assert [message == ("with",) for message, fds in found for _ in fds] == [True]
+    for fd in (writer, *found[-1][1]):
+        os.close(fd)
 
 
 def test_a_run_without_a_record_loads_no_library_of_sockets(supervise: Place) -> None:

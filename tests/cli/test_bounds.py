@@ -13,7 +13,7 @@ import pytest
 from supervise.records.bounded_output import Writer
 from tests.support.clients import ask, command, connect, socket_of, steered
 from tests.support.harness import PYTHON, Place, Running, child, wait_until
-from tests.support.measures import GROWTH_LIMIT_KB, connected, fds, pss, threads
+from tests.support.measures import GROWTH_LIMIT_KB, connected, fds, memory, threads
 
 
 def stop(supervise: Place, running: Running, run_id: str) -> None:
@@ -30,7 +30,7 @@ def test_a_client_that_never_reads_costs_little(supervise: Place, request_: byte
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     assert ask(path, do="status")["ok"]
-    before = pss(running.pid)
+    before = memory(running.pid)
     with connect(path) as one:
         one.settimeout(0.5)
         try:
@@ -39,7 +39,7 @@ def test_a_client_that_never_reads_costs_little(supervise: Place, request_: byte
         except OSError:
             # The run takes no more, or has closed the connection.
             pass
-        assert pss(running.pid) - before < GROWTH_LIMIT_KB
+        assert memory(running.pid) - before < GROWTH_LIMIT_KB
         assert ask(path, do="status")["ok"]
     stop(supervise, running, run_id)
 
@@ -169,7 +169,7 @@ def test_attempts_leave_no_resources_behind_while_the_reader_stands_still(superv
         return path.read_bytes().count(b'"event": "started"') if path.exists() else 0
 
     def held() -> tuple[int, int, int]:
-        return fds(running.pid), threads(running.pid), pss(running.pid)
+        return fds(running.pid), threads(running.pid), memory(running.pid)
 
     wait_until(lambda: attempts() >= 4)
     # An attempt has more while it runs than at its start.  The pipes for a flood (output/tee) come once, when the disk
@@ -217,13 +217,13 @@ def test_a_storm_of_signals_costs_little_and_blocks_no_limit(supervise: Place, n
     assert ask(socket_of(supervise), do="status")["ok"]
     running.send(number)
     time.sleep(1)
-    before, sent, grown = pss(running.pid), 0, 0
+    before, sent, grown = memory(running.pid), 0, 0
     while running.process.poll() is None and b"completion timeout" not in running.err:
         for _ in range(500):
             running.send(number)
         sent += 500
         try:
-            grown = max(grown, pss(running.pid) - before)
+            grown = max(grown, memory(running.pid) - before)
         except (OSError, IndexError):
             break
     ended = running.wait(15)
@@ -437,9 +437,9 @@ def test_a_flood_of_notify_messages_is_bounded_in_memory_record_and_events(
     running = supervise.start(*options, "--", *talker(words, over, pause), events=True)
     wait_until(lambda: b"started" in running.err)
     time.sleep(1)
-    before = pss(running.pid)
+    before = memory(running.pid)
     time.sleep(1.5)
-    assert pss(running.pid) - before < GROWTH_LIMIT_KB
+    assert memory(running.pid) - before < GROWTH_LIMIT_KB
     over.touch()
     ended = running.wait()
     assert ended.code == 0

@@ -10,10 +10,13 @@ GROWTH_LIMIT_KB = 4096
 """Kilobytes by which a process may grow, whatever a test does to it."""
 
 
-def pss(pid: int) -> int:
-    """Return the proportional set size in kB (proc(5), smaps_rollup)."""
+def memory(pid: int) -> int:
+    """Return the kB of anonymous memory of a process (proc(5), smaps_rollup): what the process itself has allocated.
+
+    The proportional set size would also grow when another process ends that has the same libraries loaded.
+    """
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(text.split("\nPss:")[1].split()[0])
+    return int(text.split("\nAnonymous:")[1].split()[0])
 
 
 def fds(pid: int) -> int:

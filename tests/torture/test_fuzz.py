@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.clients import ask, command, socket_of, steered
 from tests.support.harness import HANG_SECONDS, PYTHON, Place, child, wait_until
-from tests.support.measures import GROWTH_LIMIT_KB, connected, fds, pss, threads
+from tests.support.measures import GROWTH_LIMIT_KB, connected, fds, memory, threads
 from tests.torture import garbage
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
@@ -29,7 +29,7 @@ def test_the_control_socket_survives_garbage(supervise: Place, options: tuple[st
     before = None
     for number in range(count):
         if number == WARM_UP_COUNT:
-            before = pss(running.pid)
+            before = memory(running.pid)
         with wait_until(lambda: connected(path)) as one:
             # The request `more` may have no answer, so none is waited for.
             one.settimeout(0.01)
@@ -47,7 +47,7 @@ def test_the_control_socket_survives_garbage(supervise: Place, options: tuple[st
     wait_until(lambda: fds(running.pid) < 60)
     assert threads(running.pid) < 12
     assert before is not None
-    assert pss(running.pid) - before < GROWTH_LIMIT_KB, f"FUZZ_SEED={SEED}"
+    assert memory(running.pid) - before < GROWTH_LIMIT_KB, f"FUZZ_SEED={SEED}"
     assert command(supervise, "stop", run_id).code == 0
     ended = running.wait()
     assert (ended.code, ended.left) == (143, [])
@@ -68,10 +68,10 @@ def test_the_notify_socket_survives_garbage(supervise: Place) -> None:
         return bool(status == text)
 
     wait_until(lambda: says("begun"))
-    before = pss(running.pid), fds(running.pid)
+    before = memory(running.pid), fds(running.pid)
     os.write(write, b"\n")
     wait_until(lambda: says("all is said"), 4 * HANG_SECONDS)
-    assert pss(running.pid) - before[0] < GROWTH_LIMIT_KB, f"FUZZ_SEED={SEED}"
+    assert memory(running.pid) - before[0] < GROWTH_LIMIT_KB, f"FUZZ_SEED={SEED}"
     assert fds(running.pid) <= before[1] + 2
     os.close(write)
     ended = running.wait()

@@ -5,13 +5,14 @@ import signal
 import statistics
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.clients import command, detached, newest, socket_of
+from tests.support.clients import ask, command, connect, detached, newest, socket_of
 from tests.support.harness import Place, child, wait_until
-from tests.support.measures import GROWTH_LIMIT_KB, fds, pss
+from tests.support.measures import GROWTH_LIMIT_KB, fds, memory
 
 GOES_ON = 121
 WAITERS = 200
@@ -62,7 +63,9 @@ def test_many_waiters_end_with_one_line_and_cost_the_run_nothing(supervise: Plac
     go = supervise.file("go")
     running = supervise.start("--", *child(f"wait_for={go}", "say=it is up", "stay"))
     path = socket_of(supervise)
-    before = (pss(running.pid), fds(running.pid))
+    # An answer means that all which serves a client is loaded.
+    ask(path, do="status")
+    before = (memory(running.pid), fds(running.pid))
     words = [str(supervise.program), "wait", newest(supervise), "--until", "match=it is up", "--for", "5m"]
     waiters = [supervise.popen(words, stdout=subprocess.DEVNULL) for _ in range(WAITERS)]
     wait_until(lambda: fds(running.pid) >= before[1] + WAITERS)
@@ -72,7 +75,9 @@ def test_many_waiters_end_with_one_line_and_cost_the_run_nothing(supervise: Plac
     print(f"{WAITERS} waits ended {time.monotonic() - began:.2f} s after the line")
     # The run has opened a few files since: of the output, of the samples.
     wait_until(lambda: fds(running.pid) < before[1] + 10)
-    assert pss(running.pid) - before[0] < GROWTH_LIMIT_KB
+    grown = memory(running.pid) - before[0]
+    print(f"after that the run has grown by {grown} kB")
+    assert grown < GROWTH_LIMIT_KB
     assert path.exists()
     running.send(signal.SIGTERM)
     assert running.wait().code == 143
@@ -158,3 +163,27 @@ def test_a_wait_ends_soon_after_what_it_waits_for(supervise: Place) -> None:
     print(f"a wait ends {statistics.median(late):.1f} ms after the line (median), {max(late):.1f} ms at most")
     assert statistics.median(late) < 1000
     assert command(supervise, "stop", run_id).code == 0
+
+
+@pytest.mark.slow
+def test_clients_that_have_left_cost_the_run_no_memory(supervise: Place) -> None:
+    """Each way to leave: after the answer was read, before that, and while the run waits to have more to say."""
+    running = supervise.start("--", *child("stay"))
+    path = socket_of(supervise)
+    ask(path, do="status")
+    before = (memory(running.pid), fds(running.pid))
+    for _ in range(20):
+        with ExitStack() as clients:
+            for number in range(100):
+                one = clients.enter_context(connect(path))
+                one.setblocking(True)
+                one.sendall(b'{"do": "status"}\n' if number % 3 else b'{"do": "more"}\n')
+                if number % 3 == 1:
+                    one.recv(1 << 16)
+            wait_until(lambda: fds(running.pid) >= before[1] + 100)
+        wait_until(lambda: fds(running.pid) < before[1] + 10)
+    grown = memory(running.pid) - before[0]
+    print(f"2000 clients have left, a hundred at a time, and the run has grown by {grown} kB")
+    assert grown < GROWTH_LIMIT_KB
+    running.send(signal.SIGTERM)
+    assert running.wait().code == 143

@@ -4,7 +4,8 @@
     python tests/bench/bench_soak.py output --seconds 1800 [--rate BYTES] [--clients N] [--every SECONDS]
 
 Each sample is printed as one line, and the last line compares the first quarter with the last.  Memory is the
-proportional set size (PSS) of /proc/PID/smaps_rollup, in kB, which counts pages that processes share once.
+anonymous part of the proportional set size (Pss_Anon of /proc/PID/smaps_rollup), in kB: the two processes of the run
+share its pages, which count once, and no other process on the machine changes it.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import random
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -45,7 +47,7 @@ class Look:
 
 def _pss(pid: int) -> int:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Pss_Anon:"):
             return int(line.split()[1])
     return 0
 
@@ -109,13 +111,18 @@ class Soak:
         return str(found[0])
 
     def summary(self) -> dict[str, object]:
-        """Compare the first and the last quarter of the samples, without the first tenth, which loads modules."""
+        """Compare the first and the last quarter of the samples, without the first tenth, which loads modules.
+
+        Memory is compared by medians.  Descriptors and threads are compared by means: within one attempt their number
+        goes up and down, and a median of such values jumps from one side to the other by chance.
+        """
         looks = self.looks[len(self.looks) // 10 :]
         part = max(1, len(looks) // 4)
         found: dict[str, object] = {"code": self.process.returncode, "looks": len(self.looks)}
         for name in ("fds", "threads", "pss"):
             values = [getattr(look, name) for look in looks]
-            first, last = (sorted(some)[len(some) // 2] for some in (values[:part], values[-part:]))
+            of = statistics.median if name == "pss" else statistics.fmean
+            first, last = (round(of(some), 1) for some in (values[:part], values[-part:]))
             found[name] = {"first": first, "last": last, "most": max(values)}
         found["attempts"] = len(json.loads((self.folder / "report").read_bytes())["attempts"])
         return {**found, "clients": self.clients}

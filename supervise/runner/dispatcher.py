@@ -145,8 +145,10 @@ class Runner:
         self._waiting.append(event)
         while self._waiting:
             event = self._waiting.popleft()
-            self.notices.announce(event, at)
-            for action in self.machine.handle(event, self.now() if at is None else at):
+            # One moment for both: the machine counts by the time that is reported.
+            moment = self.now() if at is None else at
+            self.notices.announce(event, moment)
+            for action in self.machine.handle(event, moment):
                 self._perform(action)
         if self.launched.access.detector:
             self.launched.access.detector.look(self.machine.awaits_access, self.holder, self.launched.child.variables)

@@ -137,7 +137,12 @@ def preview(state: str, host: str = "") -> "list[Lost]":
 
 
 def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
-    """Recover all lost runs: stop their processes, write their ends, and run them again where they ask for that."""
+    """Recover all lost runs: stop their processes, write their ends, and run them again where they ask for that.
+
+    It also removes what a run has left whose processes were all killed when its end was written and its socket was not
+    removed yet.
+    """
+    began = time()
     losses, claimed = [], []
     for lost in find(state, host):
         if lost.flaw:
@@ -166,6 +171,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
             lost.has_failed = True
             lost.trouble = f"cannot write its end: {reason_of(error)}"
         lost.release()
+    sockets.sweep(began)
     return losses
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from supervise.records import reader
+from tests.support.clients import socket_of
 from tests.support.deaths import OTHER_BOOT, checked, kill, kill_both, recover, rewrite, started
 from tests.support.harness import Place, Running, child, is_alive, wait_for_file, wait_until
 from tests.support.lock_paths import lock_file
@@ -54,6 +56,25 @@ def test_recover_without_a_lost_run_says_so(supervise: Place) -> None:
     supervise.start("--", "true", report=False).wait()
     ended = recover(supervise)
     assert (ended.code, ended.out, ended.err) == (0, b"nothing was lost\n", b"")
+
+
+def test_recover_removes_the_dead_socket_of_a_run_that_has_ended(supervise: Place) -> None:
+    """Both processes of a run can be killed between the end on record and the removal of the socket."""
+    ended_id = str(supervise.start("--", "true").wait().report["run_id"])
+    running = supervise.start("--", *child("ready", "stay"), report=False)
+    running.wait_for_out(b"ready")
+    alive = socket_of(supervise)
+    dead = alive.with_name(f"{ended_id}.sock")
+    folder = os.open(dead.parent, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as one:
+        # The path itself may be too long for the address of a socket (unix(7)).
+        one.bind(f"/proc/self/fd/{folder}/{dead.name}")
+        one.listen()
+    os.close(folder)
+    assert recover(supervise).out == b"nothing was lost\n"
+    assert (dead.exists(), alive.exists()) == (False, True)
+    running.send(signal.SIGTERM)
+    running.wait()
 
 
 def test_recover_without_any_record_succeeds(supervise: Place) -> None:

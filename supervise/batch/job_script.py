@@ -100,13 +100,16 @@ def script(batch: "Batch", *, number: str, restarts: str, run: str, head: str = 
     `number` and `restarts` are what a shell expands to the number of the task, and to how often it was started again;
     `run` is the end of the script, which executes the words `$@`. `head` comes first.
     """
-    folder = quoted(batch.results)
-    return os.fsencode(f"""#!/bin/sh
+    variables = f"number={number}\nrestarts={restarts}\n"
+    return os.fsencode(beginning(batch, variables, head) + start_of_task(run))
+
+
+def beginning(batch: "Batch", variables: str, head: str) -> str:
+    """Return the beginning of a script, which sets these variables, and ends where a folder is missing."""
+    return f"""#!/bin/sh
 {head}n='
 '
-number={number}
-restarts={restarts}
-results={folder}
+{variables}results={quoted(batch.results)}
 [ -d "$results" ] || exit {NO_RESULTS}
 export {UNREPORTED}="{UNWRITABLE} {FULL}"
 cd {quoted(batch.cwd)} || exit {NO_FOLDER}
@@ -119,6 +122,12 @@ check() {{
     case $why in *"No space"* | *quota*) exit {FULL} ;; esac
     exit {UNWRITABLE}
 }}
+"""
+
+
+def start_of_task(run: str) -> str:
+    """Return what opens the output of the task `$number`, tells it of its starts, `$restarts`, and ends with `run`."""
+    return f"""\
 true 2>/dev/null >>"$results/$number.out" || {{ check; exit {UNWRITABLE}; }}
 if [ "$restarts" = 0 ]; then
     exec >"$results/$number.out" 2>&1
@@ -137,4 +146,4 @@ fi
 line=$(LC_ALL=C sed -n "$number{{p;q;}}" "$results/{TASKS_FILE}")
 [ -n "$line" ] || exit {NO_RESULTS}
 eval "set -- $line"
-{run}""")
+{run}"""

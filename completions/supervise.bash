@@ -80,7 +80,7 @@ _supervise_subcommand()
         'config set') options='--config --profile --help' operands='access-timeout timeout completion-timeout idle-timeout idle-on prompt-timeout idle-grace runner-margin no-engine memory-max access-on notify warn-at warn-signal max-extension extend-by extend-on activity-window cpu-threshold signal kill-after with-parent stop-on-eof stop-command stragglers drain diagnose dump-signal retries retry-on retry-delay retry-delay-max retry-if-silent retry-output total-timeout preserve-status on-timeout success-codes report events metrics junit hook ping ping-body ping-wait lock lock-mode lock-wait if-busy slots start-jitter name log log-max no-record records-age records-number records-max on-interrupt max-recoveries keep-env redact keep-secrets pty streams timestamps prefix dry-run detach detach-after detach-after-idle json live heartbeat quiet-unless-failed ci ci-fence quiet verbose' ;;
         'config path') options='--config --help' ;;
         'config check') options='--config --help' ;;
-        submit) options='--on -j --jobs --name --tasks --results --halt --engine-option --dry-run --resume --help' ;;
+        submit) options='--on -j --jobs --bundle --name --tasks --results --halt --engine-option --dry-run --resume --help' ;;
         collect) options='--wait --from --json --help' listed=batches ;;
         help) options='--help' operands='exit-codes limits access environment configuration ci cron agents batch' ;;
         man) options='--help' operands='supervise run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man doctor completions schema exit-codes limits access environment configuration ci cron agents batch retries stopping output terminal locks runs monitoring security report' ;;
@@ -114,6 +114,7 @@ _supervise_subcommand()
         'submit --on') _supervise_words 'local slurm htcondor kubernetes'; return ;;
         'submit -j') _supervise_words ''; return ;;
         'submit --jobs') _supervise_words ''; return ;;
+        'submit --bundle') _supervise_words ''; return ;;
         'submit --name') _supervise_words ''; return ;;
         'submit --tasks') _supervise_files; return ;;
         'submit --results') _supervise_files; return ;;

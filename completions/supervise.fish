@@ -151,6 +151,7 @@ complete -c supervise -n '__supervise_asks config check' -l help -d 'Show a help
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a submit -d 'Run COMMAND once for each ITEM, or each line of --tasks FILE, each time as a supervised run'
 complete -c supervise -n '__supervise_asks submit' -l on -x -a 'local slurm htcondor kubernetes' -d 'What runs the tasks'
 complete -c supervise -n '__supervise_asks submit' -s j -l jobs -x -d 'Run N tasks at once; without this option, one for each CPU (local), or as many as the engine can'
+complete -c supervise -n '__supervise_asks submit' -l bundle -x -d 'Slurm: run N tasks, one after the other, in each task of the array; without this option 1. This is faster for many short tasks'
 complete -c supervise -n '__supervise_asks submit' -l name -x -d 'Name the batch; its runs are called BATCH.1, BATCH.2, ..'
 complete -c supervise -n '__supervise_asks submit' -l tasks -r -F -d 'Take each line of FILE for an item; - is stdin'
 complete -c supervise -n '__supervise_asks submit' -l results -r -F -d 'Write the report of each task to DIR/NUMBER.json, and its output to DIR/NUMBER.out. Without this option DIR is BATCH.results'

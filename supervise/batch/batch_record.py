@@ -54,6 +54,8 @@ class Batch:
         self.cwd: str = facts["cwd"]
         self.jobs: int = facts["jobs"]
         """How many tasks run at once; 0 for what the engine takes for the best."""
+        self.bundle: int = facts.get("bundle", 1)
+        """How many tasks one task of the engine runs, one after the other."""
         self.halt: str = facts["halt"]
         """What a task that fails means for the others: `never`, `soon` or `now`."""
         self.restarts: int = facts["restarts"]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 RESTARTING = {"local": False, "slurm": True, "htcondor": True, "kubernetes": True}
 """The engines, by the word of `--on`, which is the name of the module, and whether each starts a task again that has
 ended with 75; elsewhere the run of the task does that."""
+BUNDLING = ("slurm",)
+"""The engines that can run several tasks, a bundle, one after the other in one of their own."""
 OUTPUT_KEPT_BY = {"kubernetes": "kubectl logs"}
 """The engines that keep the output of the tasks themselves, and what prints it; elsewhere it is with the results."""
 

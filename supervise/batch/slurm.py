@@ -1,4 +1,4 @@
-"""The engine `slurm`: each task is a task of a job array (sbatch(1)).
+"""The engine `slurm`: each task, or each bundle of --bundle tasks, is a task of a job array (sbatch(1)).
 
 A task that ends with 75 is queued again by `scontrol requeue`, at most --retries times by SLURM_RESTART_COUNT, and by
 Slurm itself where its node has failed. All of a batch that is larger than the MaxArraySize of the cluster goes into
@@ -12,7 +12,7 @@ sbatch, so that nobody looks for an array while it is submitted.
 import json
 import os
 
-from supervise.batch import collection, engine_clients, job_script, journal
+from supervise.batch import bundle_script, bundles, collection, engine_clients, job_script, journal
 from supervise.batch.batch_record import Batch
 from supervise.batch.engines import State, States
 from supervise.files import user_files
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 5.0
 JOBS_FILE = "jobs"
-"""The file of the record with the arrays: the tag and the id of each, what is added to the number of a task, and the
-tasks."""
+"""The file of the record with the arrays: the tag and the id of each, what is added to its indices, its tasks, and how
+many of them a bundle has, where that is not one."""
 COMMENT = "--comment"
 """The option of sbatch in which the tag stands."""
 LARGEST_ARRAY = 1001
@@ -52,16 +52,22 @@ FORGOTTEN = "Invalid job id"
 """What squeue and scontrol say of a job that they do not know."""
 REASONS = ("TIMEOUT", "DEADLINE", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "NODE_FAIL", "BOOT_FAIL")
 """The states that say why Slurm has ended a job."""
-AGAIN = 'scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" && exec sleep 60'
+RESTARTS = '"${SLURM_RESTART_COUNT:-0}"'
+REQUEUE = 'scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"'
+AGAIN = f"{REQUEUE} && exec sleep 60"
 """Slurm kills what is left of the task when it queues the task again."""
 
 
 def render(batch: Batch) -> "Iterator[bytes]":
     """Yield the call of sbatch for each array with its script, and the lines of the tasks."""
-    for position, (offset, numbers) in enumerate(_arrays(batch, [*batch.numbers], _largest_array())):
-        words = _sbatch(batch, offset, numbers, _tag(batch, position))
+    numbers = [*batch.numbers]
+    for position, (offset, part) in enumerate(_arrays(bundles.elements(numbers, batch.bundle), _largest_array())):
+        words = _sbatch(batch, offset, part, _tag(batch, position))
         yield os.fsencode(" ".join(map(job_script.quoted, words))) + b" <<'END'\n"
         yield _script(batch, offset) + b"END\n"
+    if batch.bundle > 1:
+        yield b"# " + os.fsencode(f"{batch.results}/{bundle_script.BUNDLES_FILE}") + b":\n"
+        yield from bundle_script.bundle_lines(bundles.split(numbers, batch.bundle))
     yield b"# " + os.fsencode(f"{batch.results}/{job_script.TASKS_FILE}") + b":\n"
     yield from job_script.task_lines(batch)
 
@@ -84,6 +90,8 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
             for number in numbers if is_resumed else ():
                 job_script.unlink(f"{number}.json", folder)
             job_script.write_tasks(batch, folder)
+            if batch.bundle > 1:
+                bundle_script.write_bundles(bundles.split(numbers, batch.bundle), folder)
         finally:
             os.close(folder)
     except OSError as error:
@@ -107,10 +115,10 @@ def _submit(batch: Batch, numbers: "list[int]", largest: int, lock: int) -> "lis
     # The tasks are not a part of the run in which this process may be.
     environ = environment({}, os.environ)
     try:
-        for offset, part in _arrays(batch, numbers, largest):
+        for offset, part in _arrays(bundles.elements(numbers, batch.bundle), largest):
             tag = _tag(batch, len(jobs))
             tags.add(tag)
-            jobs.append({"id": None, "tag": tag, "offset": offset, "numbers": _ranges(part)})
+            jobs.append({"id": None, "tag": tag, "offset": offset, **_tasks_on_record(batch, numbers, part)})
             _note(batch, jobs)
             said = _call(_sbatch(batch, offset, part, tag), _script(batch, offset), environ, lock)
             # The id is followed by the name of a cluster where there are several.
@@ -147,15 +155,21 @@ def states(batch: Batch) -> States:
 def _asked(batch: Batch, *, is_held: bool) -> States:
     """Return what Slurm says; `is_held`: the batch is being submitted."""
     found: dict[int, State] = {}
+    is_active = is_held
     for job in _known_jobs(batch, is_held=is_held):
-        # A later array has the tasks that were left of an earlier one.
-        listed = _listed(job["id"])
-        found.update({job["offset"] + index: state for index, state in listed.items()})
-        if rest := {number - job["offset"] for number in _indices(job["numbers"])} - listed.keys():
+        size = job.get("bundle", 1)
+        tasks = bundles.by_index(_indices(job["numbers"]), job["offset"], size)
+        states = _listed(job["id"])
+        if rest := tasks.keys() - states.keys():
             ends = {**_accounted(job["id"], rest), **_remembered(job["id"])}
             other = ends.get(REST_OF_ARRAY, State("lost"))
-            found.update({job["offset"] + index: ends.get(index, other) for index in rest})
-    is_active = is_held or any(state.word in ("pending", "running") for state in found.values())
+            states.update({index: ends.get(index, other) for index in rest})
+        is_active |= any(state.word in ("pending", "running") for state in states.values())
+        # A later array has the tasks that were left of an earlier one.
+        if size > 1:
+            found.update(bundles.states(batch, [(tasks[index], states[index]) for index in tasks]))
+        else:
+            found.update({number: states[index] for index, (number,) in tasks.items()})
     for number in batch.numbers:
         if number not in found:
             # Its array was never submitted, or Slurm has forgotten the array before the record had its id.
@@ -204,12 +218,19 @@ def _jobs(batch: Batch) -> "list[dict[str, Any]]":
         raise BadValueError(f"the record of the batch {batch.name} is damaged") from None
 
 
-def _arrays(batch: Batch, numbers: "list[int]", largest: int) -> "Iterator[tuple[int, list[int]]]":
-    """Yield, for each array, what is to be added to its indices, and the numbers of its tasks."""
+def _tasks_on_record(batch: Batch, numbers: "list[int]", part: "list[int]") -> "dict[str, Any]":
+    """Return the fields of the record for the tasks of an array that has this part of the elements."""
+    if batch.bundle == 1:
+        return {"numbers": _ranges(part)}
+    return {"numbers": _ranges(bundles.tasks_of(part, numbers, batch.bundle)), "bundle": batch.bundle}
+
+
+def _arrays(elements: "list[int]", largest: int) -> "Iterator[tuple[int, list[int]]]":
+    """Yield, for each array, what is to be added to its indices, and the numbers of its elements."""
     begin = 0
-    while begin < len(numbers):
-        offset = numbers[begin] - 1
-        part = [number for number in numbers[begin : begin + largest - 1] if number - offset < largest]
+    while begin < len(elements):
+        offset = elements[begin] - 1
+        part = [number for number in elements[begin : begin + largest - 1] if number - offset < largest]
         yield offset, part
         begin += len(part)
 
@@ -219,10 +240,10 @@ def _tag(batch: Batch, position: int) -> str:
     return f"supervise:{batch.name}:{batch.facts['created_at']}:{batch.facts['host']}:{position}"
 
 
-def _sbatch(batch: Batch, offset: int, numbers: "list[int]", tag: str) -> "list[str]":
+def _sbatch(batch: Batch, offset: int, elements: "list[int]", tag: str) -> "list[str]":
     """Return the call of sbatch. The tag is the last word of the comment, after that of the user."""
     comment = [one.removeprefix(f"{COMMENT}=") for one in batch.engine_options if one.startswith(f"{COMMENT}=")]
-    indices = _ranges([number - offset for number in numbers])
+    indices = _ranges([number - offset for number in elements])
     at_once = f"%{batch.jobs}" if batch.jobs else ""
     return [
         "sbatch",
@@ -258,10 +279,13 @@ def _indices(text: str) -> "list[int]":
 
 
 def _script(batch: Batch, offset: int) -> bytes:
+    number = f"$(({offset} + SLURM_ARRAY_TASK_ID))"
+    if batch.bundle > 1:
+        return bundle_script.script(batch, bundle=number, queued=RESTARTS, again=REQUEUE)
     return job_script.script(
         batch,
-        number=f"$(({offset} + SLURM_ARRAY_TASK_ID))",
-        restarts='"${SLURM_RESTART_COUNT:-0}"',
+        number=number,
+        restarts=RESTARTS,
         run=job_script.queued_again(batch, AGAIN),
         head=job_script.WITHOUT_TERM,
     )

@@ -343,6 +343,11 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
                 "", "jobs", "j", "count", "", "N",
                 "Run N tasks at once; without this option, one for each CPU (local), or as many as the engine can.",
             ),
+            Option(
+                "", "bundle", "", "bundle", "", "N",
+                "Slurm: run N tasks, one after the other, in each task of the array; without this option 1. This is "
+                "faster for many short tasks.",
+            ),
             Option("", "name", "", "name", "", "BATCH", "Name the batch; its runs are called BATCH.1, BATCH.2, ..."),
             Option("", "tasks", "", "path", "", "FILE", "Take each line of FILE for an item; - is stdin."),
             Option(

@@ -47,6 +47,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     engine = engines.load(values["on"])
     request = argv.fill(values["run"], command, os.environ)
     _check(request.given)
+    _check_bundle(values["bundle"], values["on"])
     restarts = _restarts(request) if engines.RESTARTING[values["on"]] else None
     name = values["name"] or _new_name()
     if len(batch_record.run_name(name, len(items))) > NAME_CHARACTERS:
@@ -59,6 +60,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         restarts=restarts or 0,
         results=os.path.abspath(values["results"] or f"{name}.results"),
         jobs=values["jobs"] or 0,
+        bundle=values["bundle"] or 1,
         halt=values["halt"],
         engine_options=[*values["engine_option"]],
     )
@@ -93,7 +95,9 @@ def _resume(values: dict[str, Any], operands: list[str]) -> int:
     if operands or values["tasks"] or values["name"] or values["run"] or values["results"]:
         raise BadValueError("--resume: the command, the items and the options are those of the batch")
     batch = batch_record.find(lookup.own_state(), values["resume"])
+    _check_bundle(values["bundle"], batch.engine)
     batch.jobs = values["jobs"] or batch.jobs
+    batch.bundle = values["bundle"] or batch.bundle
     try:
         os.chdir(batch.cwd)
     except OSError as error:
@@ -122,6 +126,12 @@ def _check(given: "Mapping[str, str]") -> None:
     for name, why in OF_BATCHES.items():
         if name in given:
             raise BadValueError(f"--{name}: not for a batch: {why}")
+
+
+def _check_bundle(size: int | None, engine: str) -> None:
+    """Raise BadValueError where the engine cannot run bundles of that size."""
+    if size and size > 1 and engine not in engines.BUNDLING:
+        raise BadValueError(f"--bundle: the engine {engine} runs each task by itself")
 
 
 def _restarts(request: "Request") -> int:

@@ -369,6 +369,13 @@ def read_count(option: Option, word: str) -> int:
     return _whole(word)
 
 
+def read_bundle(option: Option, word: str) -> int:
+    """Return the number of tasks of a bundle."""
+    if _whole(word) < 1:
+        raise _bad(word, "a number from 1 on")
+    return _whole(word)
+
+
 def read_slots(option: Option, word: str) -> int:
     """Return the number of runs that may have a lock at once."""
     if not 1 <= _whole(word) <= MOST_SLOTS:
@@ -507,6 +514,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "lock": read_lock,
     "mode": read_mode,
     "count": read_count,
+    "bundle": read_bundle,
     "slots": read_slots,
     "causes": read_causes,
     "lines": read_lines,

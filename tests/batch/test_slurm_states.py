@@ -66,15 +66,11 @@ def test_a_list_of_indices_is_read() -> None:
     assert slurm._ranges([1, 2, 3, 7, 9, 10]) == "1-3,7,9-10"
 
 
-class Sized:
-    """Stands for a batch; the arrays depend on the numbers alone."""
-
-
 @pytest.mark.parametrize(
     ("numbers", "largest"), [([*range(1, 11)], 6), ([1], 2), ([3, 4, 9, 40], 6), ([*range(1, 100_001)], 1001)]
 )
 def test_arrays_have_each_task_once_and_no_index_that_the_cluster_refuses(numbers: list[int], largest: int) -> None:
-    parts = [*slurm._arrays(Sized(), numbers, largest)]  # type: ignore[arg-type]
+    parts = [*slurm._arrays(numbers, largest)]
     assert [number for _, part in parts for number in part] == numbers
     assert all(1 <= number - offset < largest for offset, part in parts for number in part)
 

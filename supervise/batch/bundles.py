@@ -43,14 +43,14 @@ def by_index(numbers: "list[int]", offset: int, size: int) -> "dict[int, list[in
     return dict(enumerate(split(numbers, size), start=1))
 
 
-def states(batch: "Batch", of_bundles: "list[tuple[list[int], State]]") -> "dict[int, State]":
-    """Return the state of each task. `of_bundles` are the bundles with the states that the engine has just told."""
+def states(batch: "Batch", of_bundles: "dict[int, State]") -> "dict[int, State]":
+    """Return the state of each task. `of_bundles` has the state of its bundle, as the engine has just told it."""
     try:
         names = {*os.listdir(batch.results)}
     except OSError:
         # Nothing is known but what the engine says.
-        return {number: state for numbers, state in of_bundles for number in numbers}
-    return {number: _state(batch, number, state, names) for numbers, state in of_bundles for number in numbers}
+        return of_bundles
+    return {number: _state(batch, number, state, names) for number, state in of_bundles.items()}
 
 
 def _state(batch: "Batch", number: int, state: State, names: "set[str]") -> State:

@@ -155,6 +155,7 @@ def states(batch: Batch) -> States:
 def _asked(batch: Batch, *, is_held: bool) -> States:
     """Return what Slurm says; `is_held`: the batch is being submitted."""
     found: dict[int, State] = {}
+    bundled: set[int] = set()
     is_active = is_held
     for job in _known_jobs(batch, is_held=is_held):
         size = job.get("bundle", 1)
@@ -166,10 +167,11 @@ def _asked(batch: Batch, *, is_held: bool) -> States:
             states.update({index: ends.get(index, other) for index in rest})
         is_active |= any(state.word in ("pending", "running") for state in states.values())
         # A later array has the tasks that were left of an earlier one.
-        if size > 1:
-            found.update(bundles.states(batch, [(tasks[index], states[index]) for index in tasks]))
-        else:
-            found.update({number: states[index] for index, (number,) in tasks.items()})
+        later = {number: states[index] for index, numbers in tasks.items() for number in numbers}
+        found.update(later)
+        bundled = bundled | later.keys() if size > 1 else bundled - later.keys()
+    if bundled:
+        found.update(bundles.states(batch, {number: found[number] for number in bundled}))
     for number in batch.numbers:
         if number not in found:
             # Its array was never submitted, or Slurm has forgotten the array before the record had its id.

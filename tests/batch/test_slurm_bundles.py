@@ -106,6 +106,19 @@ def test_a_bundle_that_is_preempted_goes_on_with_the_task_that_ran(place: Place,
     assert ran(place) == ["a 1 ", "b 1 ", "b 2 cancelled", "c 1 "]
 
 
+def test_after_the_time_limit_of_the_job_no_other_task_begins(place: Place, cluster: slurm.Cluster) -> None:
+    words = ("--no-engine", "--bundle", "3", "-k", "1", "--", "sh", "-c", STARTS + HOLDS_B, "sh", ":::", "a", "b", "c")
+    submit(place, *ON, "--name", "b", *words)
+    wait_until(place.file("up").exists, WAIT_SECONDS)
+    job = cluster.ask("squeue", "--noheader", "--format=%A").strip()
+    cluster.ask("scontrol", "update", f"jobid={job}", "EndTime=now+1")
+    code, found = collect(place, "b", "--wait")
+    assert (code, words_of(found)) == (1, ["completed", "cancelled", "pending"])
+    assert [task["reason"] for task in found["tasks"][::2]] == [None, "timeout"]
+    assert b"1 not started; supervise submit --resume b runs what is left" in command(place, "collect", "b").out
+    assert ran(place) == ["a 1 ", "b 1 "]
+
+
 def test_a_bundle_whose_node_dies_is_run_again_without_the_tasks_that_have_ended(
     place: Place, cluster: slurm.Cluster
 ) -> None:

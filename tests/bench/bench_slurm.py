@@ -4,7 +4,8 @@
 
 Each task of the batch is a supervised run with its report, without a record. All nodes share the CPUs of this machine,
 so the CPU time of supervise adds to that of Slurm; `floor` is the ratio that this time alone makes, if all CPUs work
-all the time. Prints a line for each command, and the CPU time of one task.
+all the time. A short command is run in bundles, too (--bundle), for which Slurm has a tenth of the work; the bare array
+has a task for each command in any case. Prints a line for each batch, and the CPU time of one task.
 """
 
 import itertools
@@ -19,8 +20,11 @@ from pathlib import Path
 from tests.support import slurm
 
 SUPERVISE = str(Path(sys.executable).with_name("supervise"))
-COMMANDS = (("true", 500), ("sleep 1", 500), ("sleep 5", 100))
-QUICK = (("true", 10),)
+BUNDLE = 10
+"""Tasks in one task of the array, for the commands that are shorter than Slurm's own work."""
+COMMANDS = (("true", 500, (1, BUNDLE)), ("sleep 1", 500, (1,)), ("sleep 5", 100, (1,)))
+"""Each command, the number of its tasks, and the sizes of the bundles."""
+QUICK = (("true", 10, (1, BUNDLE)),)
 POLL_SECONDS = 0.05
 
 
@@ -50,20 +54,27 @@ def main(words: list[str]) -> None:
         report = [SUPERVISE, "--no-record", "--report", f"{place}/report", "--", "true"]
         more = cpu_of(report) - cpu_of(["true"])
         print(f"CPU time of supervise in a task: {more * 1000:.1f} ms; {os.cpu_count()} CPUs")
-        for command, tasks in QUICK if "--quick" in words else COMMANDS:
+        for command, tasks, sizes in QUICK if "--quick" in words else COMMANDS:
             items = Path(place, "items")
             items.write_text("".join(f"{number}\n" for number in range(tasks)))
             bare = seconds(
                 cluster, ["sbatch", f"--array=1-{tasks}", "--output=/dev/null", f"--wrap={command}"], environ
             )
-            name = f"b{next(numbers)}"
-            options = ["-q", "--on", "slurm", "--no-record", "--name", name, "--results", f"{place}/{name}"]
-            batch = [SUPERVISE, "submit", *options, "--tasks", str(items), "--", "sh", "-c", command]
-            ours = seconds(cluster, batch, environ)
-            collected = subprocess.run([SUPERVISE, "collect", name], env=environ, stdout=subprocess.PIPE, check=True)
             floor = 1 + tasks * more / (os.cpu_count() or 1) / bare
-            figures = f"array {bare:.1f} s, supervise {ours:.1f} s: {ours / bare:.2f} x; floor {floor:.2f} x"
-            print(f"{tasks} x `{command}`: {figures}; {collected.stdout.decode().strip().split(';')[0]}", flush=True)
+            for size in sizes:
+                name = f"b{next(numbers)}"
+                options = ["-q", "--on", "slurm", "--no-record", "--name", name, "--results", f"{place}/{name}"]
+                options += ["--bundle", str(size), "--tasks", str(items)]
+                ours = seconds(cluster, [SUPERVISE, "submit", *options, "--", "sh", "-c", command], environ)
+                collected = subprocess.run(
+                    [SUPERVISE, "collect", name], env=environ, stdout=subprocess.PIPE, check=True
+                )
+                bundled = f" in bundles of {size}" if size > 1 else ""
+                figures = f"array {bare:.1f} s, supervise{bundled} {ours:.1f} s: {ours / bare:.2f} x"
+                figures += "" if size > 1 else f"; floor {floor:.2f} x"
+                print(
+                    f"{tasks} x `{command}`: {figures}; {collected.stdout.decode().strip().split(';')[0]}", flush=True
+                )
 
 
 if __name__ == "__main__":

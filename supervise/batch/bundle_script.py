@@ -43,13 +43,10 @@ def bundle_lines(bundles: "Iterable[list[int]]") -> "Iterator[bytes]":
 
 
 def write_bundles(bundles: "list[list[int]]", folder: int) -> None:
-    """Write the file with the lines into the folder of the results, and forget all earlier starts of the tasks.
+    """Write the file with the lines into the folder of the results, whose descriptor that is.
 
     Raises OSError.
     """
-    for numbers in bundles:
-        for number in numbers:
-            job_script.unlink(starts_file(number), folder)
     job_script.write_new(BUNDLES_FILE, bundle_lines(bundles), folder)
 
 

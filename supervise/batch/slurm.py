@@ -89,6 +89,7 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
         try:
             for number in numbers if is_resumed else ():
                 job_script.unlink(f"{number}.json", folder)
+                job_script.unlink(bundle_script.starts_file(number), folder)
             job_script.write_tasks(batch, folder)
             if batch.bundle > 1:
                 bundle_script.write_bundles(bundles.split(numbers, batch.bundle), folder)

@@ -235,6 +235,26 @@ def test_a_full_disk_is_named_for_the_tasks_without_a_report(supervise: Place) -
         assert b.ran() == ["a 1 ", "b 1 "]
 
 
+@pytest.mark.parametrize(
+    ("fills", "code", "reason"), [("", 3, None), ("cat /dev/zero >disk/filler;", 94, "results_full")]
+)
+def test_a_task_whose_supervise_leaves_no_report_is_named(
+    supervise: Place, fills: str, code: int, reason: str | None
+) -> None:
+    disk = supervise.file("disk")
+    disk.mkdir()
+    with mounts.small_disk(disk):
+        b = Bundles(supervise, "--results", "disk/r", "--bundle", "2", script="exit", items=("a", "b"))
+        tasks = disk / "r/.tasks"
+        tasks.write_text(f"sh -c '{fills} exit 3'\nsh -c 'rm -f disk/filler; echo b >>ran; exit 4'\n")
+        assert b.run().code == code
+        assert b.ran() == ([] if fills else ["b"])
+        b.says(ended=f"ArrayTaskId=1 JobState=FAILED ExitCode={code}:0")
+        found = collect(supervise, "b")[1]
+        assert words_of(found) == ["unreported"] * 2
+        assert [(task["exit_code"], task["reason"]) for task in found["tasks"]] == [(code, reason)] * 2
+
+
 def test_what_is_left_of_a_batch_is_bundled_anew(supervise: Place) -> None:
     """The tasks that are left do not follow each other, and are told of no start before the resumption."""
     script = '[ -e go ] || [ "$1" = b ] || [ "$1" = d ] || exit 75'
@@ -280,6 +300,16 @@ def test_other_engines_have_no_bundles(supervise: Place, engine: str) -> None:
         assert (refused.code, refused.out, refused.messages) == (125, b"", [message])
     assert submit(supervise, "--dry-run", "--bundle", "1", "--", "true", ":::", "a").code == 0
     assert not os.listdir(supervise.folder)
+
+
+def test_a_bundle_that_sees_no_folder_is_named_for_each_task(supervise: Place) -> None:
+    b = Bundles(supervise, "--bundle", "2", script="exit", items=("a", "b"))
+    supervise.file("r").rename(supervise.file("elsewhere"))
+    assert b.run().code == 92
+    supervise.file("elsewhere").rename(supervise.file("r"))
+    b.says(ended="ArrayTaskId=1 JobState=FAILED ExitCode=92:0")
+    found = collect(supervise, "b")[1]
+    assert [(task["state"], task["reason"]) for task in found["tasks"]] == [("unreported", "results_missing")] * 2
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "x", "1.5", ""])

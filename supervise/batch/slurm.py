@@ -170,7 +170,9 @@ def _asked(batch: Batch, *, is_held: bool) -> States:
         # A later array has the tasks that were left of an earlier one.
         later = {number: states[index] for index, numbers in tasks.items() for number in numbers}
         found.update(later)
-        bundled = bundled | later.keys() if size > 1 else bundled - later.keys()
+        bundled.difference_update(later)
+        if size > 1:
+            bundled.update(later)
     if bundled:
         found.update(bundles.states(batch, {number: found[number] for number in bundled}))
     for number in batch.numbers:

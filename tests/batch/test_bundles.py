@@ -204,6 +204,25 @@ def test_a_task_that_was_cancelled_alone_is_not_run_again_with_its_bundle(superv
     assert b.ran() == ["a 1 ", "b 1 ", "c 1 ", "c 2 resumable"]
 
 
+def test_a_task_that_was_lost_with_its_bundle_is_run_again(supervise: Place) -> None:
+    """The guardian has written a report, the script no end, and the file of the starts is empty after a crash."""
+    b = Bundles(supervise, "--no-record", "--bundle", "3", "-k", "1", script=HOLDS_B, items=("a", "b", "c"))
+    running = b.start()
+    wait_until(supervise.file("up").exists)
+    (run,) = running.children()
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    os.kill(run, signal.SIGKILL)
+    wait_until((supervise.file("r") / "2.json").exists)
+    assert b.says("1 RUNNING") == ["completed", "lost", "pending"]
+    assert b.says("1 PENDING") == ["completed", "pending", "pending"]
+    supervise.file("r/.2.starts").write_text("")
+    wait_until(lambda: not supervise.alive())
+    supervise.file("go").touch()
+    assert b.run(restarts=1).code == 0
+    assert b.ran() == ["a 1 ", "b 1 ", "b 2 lost", "c 1 "]
+
+
 def test_at_the_end_of_the_job_a_bundle_is_queued_again_with_the_tasks_that_are_left(supervise: Place) -> None:
     b = Bundles(supervise, "--bundle", "3", "--retries", "1", "-k", "0.1", script=HOLDS_B, items=("a", "b", "c"))
     end = {"SLURM_JOB_ID": "7", "SLURM_JOB_END_TIME": str(int(time.time()) + 10)}

@@ -5,6 +5,8 @@ r"""What an engine is handed that runs several tasks of a batch, a bundle, one a
 
 The script runs each task as that of a task alone does, in a subshell.  A bundle that the engine starts again runs the
 tasks alone that have not ended.  Only the script knows how often each was started: the engine counts for the bundle.
+The script changes a variable that the user has exported, and so the tasks have, if it has that name itself: the names
+that only this script has begin with bundle_.
 """
 
 import os
@@ -21,12 +23,12 @@ if TYPE_CHECKING:
 BUNDLES_FILE = ".bundles"
 ENDED = "ended"
 HEAD = """# A signal to all processes is for supervise, which has to write its report; no other task begins after it.
-stopped=
-trap stopped=1 TERM
+bundle_stopped=
+trap bundle_stopped=1 TERM
 """
 RUN = f"""\
 # A signal ends this shell until supervise is there, so that none is lost.
-echo "$((restarts + 1))" 2>/dev/null >"$starts" || {{ check; exit {job_script.UNWRITABLE}; }}
+echo "$((restarts + 1))" 2>/dev/null >"$bundle_starts" || {{ check; exit {job_script.UNWRITABLE}; }}
 exec "$@"
 """
 
@@ -56,29 +58,29 @@ def script(batch: "Batch", *, bundle: str, queued: str, again: str) -> bytes:
     `bundle` and `queued` are what a shell expands to the number of the bundle, and to how often it was started again;
     `again` is the command that has the engine start it again.
     """
-    variables = f"bundle={bundle}\nqueued={queued}\n"
+    variables = f"bundle_number={bundle}\nbundle_restarts={queued}\n"
     return os.fsencode(f"""{job_script.beginning(batch, variables, HEAD)}\
 # Whether the task has a report that stays.  One that was cancelled or lost with the bundle is no end.
 has_ended() {{
     [ -e "$results/$number.json" ] || return 1
     ! grep -q '"exit_code": 75,' "$results/$number.json" || return 1
-    [ "$end" != {ENDED} ] || return 0
+    [ "$bundle_end" != {ENDED} ] || return 0
     if grep -q '"outcome": "lost"' "$results/$number.json"; then
         rm -f "$results/$number.json"
         return 1
     fi
     ! grep -q '"outcome": "cancelled"' "$results/$number.json"
 }}
-numbers=$(LC_ALL=C sed -n "$bundle{{p;q;}}" "$results/{BUNDLES_FILE}")
-[ -n "$numbers" ] || exit {job_script.NO_RESULTS}
-again= failed=0 unreported=
-for number in $numbers; do
-    [ -z "$stopped" ] || break
-    starts=$results/.$number.starts
+bundle_numbers=$(LC_ALL=C sed -n "$bundle_number{{p;q;}}" "$results/{BUNDLES_FILE}")
+[ -n "$bundle_numbers" ] || exit {job_script.NO_RESULTS}
+bundle_again= bundle_failed=0 bundle_unreported=
+for number in $bundle_numbers; do
+    [ -z "$bundle_stopped" ] || break
+    bundle_starts=$results/.$number.starts
     restarts=0
-    end=
-    if [ -e "$starts" ]; then
-        read -r restarts end <"$starts"
+    bundle_end=
+    if [ -e "$bundle_starts" ]; then
+        read -r restarts bundle_end <"$bundle_starts"
         # The file of a machine that has failed may be empty.
         case $restarts in '' | *[!0-9]*) restarts=1 ;; esac
         ! has_ended || continue
@@ -86,25 +88,25 @@ for number in $numbers; do
     (
 {indent(job_script.start_of_task(RUN), " " * 8)}\
     )
-    code=$?
+    bundle_code=$?
     if [ ! -e "$results/$number.json" ]; then
-        (check) || code=$?
-        case $code in 0 | 75) ;; *) : "${{unreported:=$code}}" ;; esac
+        (check) || bundle_code=$?
+        case $bundle_code in 0 | 75) ;; *) : "${{bundle_unreported:=$bundle_code}}" ;; esac
     fi
-    if [ "$code" = 75 ]; then
-        again=1
+    if [ "$bundle_code" = 75 ]; then
+        bundle_again=1
         # The other tasks have no time left either.
         ! grep -q '"reason": "allocation_end"' "$results/$number.json" || break
-    elif [ "$code" != 0 ]; then
-        failed=1
-        [ -n "$stopped" ] || echo "$((restarts + 1)) {ENDED}" 2>/dev/null >"$starts"
+    elif [ "$bundle_code" != 0 ]; then
+        bundle_failed=1
+        [ -n "$bundle_stopped" ] || echo "$((restarts + 1)) {ENDED}" 2>/dev/null >"$bundle_starts"
     fi
 done
-if [ -n "$again" ]; then
-    failed=1
-    [ -n "$stopped" ] || [ "$queued" -ge {batch.restarts} ] ||
-        {{ {again} && {{ [ -n "$stopped" ] || exec sleep 60; }}; }}
+if [ -n "$bundle_again" ]; then
+    bundle_failed=1
+    [ -n "$bundle_stopped" ] || [ "$bundle_restarts" -ge {batch.restarts} ] ||
+        {{ {again} && {{ [ -n "$bundle_stopped" ] || exec sleep 60; }}; }}
 fi
 # That of a task without a report, or 1: the reports have their codes, and 75 could have the engine act by itself.
-exit "${{unreported:-$failed}}"
+exit "${{bundle_unreported:-$bundle_failed}}"
 """)

@@ -235,6 +235,7 @@ def test_at_the_end_of_the_job_a_bundle_is_queued_again_with_the_tasks_that_are_
     assert b.ran()[2:] == ["b 2 resumable", "c 1 "]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_is_named_for_the_tasks_without_a_report(supervise: Place) -> None:
     disk = supervise.file("disk")
     disk.mkdir()
@@ -253,6 +254,7 @@ def test_a_full_disk_is_named_for_the_tasks_without_a_report(supervise: Place) -
         assert b.ran() == ["a 1 ", "b 1 "]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 @pytest.mark.parametrize(
     ("fills", "code", "reason"), [("", 3, None), ("cat /dev/zero >disk/filler;", 94, "results_full")]
 )

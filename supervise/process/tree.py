@@ -33,6 +33,8 @@ CHILD_SEARCH_SECONDS = 0.1
 """Seconds for which children are searched without /proc."""
 PID_LIMIT = 1 << 22
 """The highest possible pid (proc(5), pid_max)."""
+ANCESTRY_LOOKS = 3
+"""How often the ancestry of a process is read at most, where one of its ancestors is gone."""
 
 
 def since_boot() -> float:
@@ -107,6 +109,9 @@ def stat(pid: "int") -> "Stat | None":
 
         name = clean(name)
     field = raw[end + 2 :].split(None, 20)
+    if field[2] == b"-1":
+        # Its parent is reaping it at this moment: the kernel has no group and no parent of it any more.
+        return None
     return Stat(
         pid,
         name,
@@ -278,11 +283,19 @@ def look(root: "int", spared: "Collection[int]" = ()) -> "Iterator[Stat]":
 
 
 def ancestry(pid: "int") -> "list[Stat]":
-    """Return the process, its parent, and so on up to the first process; empty if it is gone."""
-    line = []
-    while pid and (process := stat(pid)) is not None:
-        line.append(process)
-        pid = process.ppid
+    """Return the process, its parent, and so on up to the first process; empty if it is gone.
+
+    Where an ancestor cannot be read, the others above it are missing.
+    """
+    line: list[Stat] = []
+    for _ in range(ANCESTRY_LOOKS):
+        line, above = [], pid
+        while above and (process := stat(above)) is not None:
+            line.append(process)
+            above = process.ppid
+        if not (line and above):
+            break
+        # The last one may have ended since its child was read: the child has another parent then.
     return line
 
 

@@ -93,8 +93,10 @@ def test_a_narrow_terminal_has_no_column(supervise: Place, past: PastRuns) -> No
     for _ in range(3):
         past.add(600.0)
     for columns, has_column in ((120, True), (80, False)):
-        words = ["sh", "-c", f"stty cols {columns}; exec {supervise.program} ps"]
+        # The terminal gets its first size when the program has been started: the shell waits for that.
+        words = ["sh", "-c", f"read go; stty cols {columns}; exec {supervise.program} ps"]
         with screen(supervise, words) as on:
+            on.enter("go")
             on.wait_for_end()
         assert (" ETA " in on.transcript.decode()) == has_column
 

@@ -302,7 +302,7 @@ def test_kill_0_by_the_command_is_no_cancellation(supervise: Place, command: str
     supervise.file("inner").write_text(command)
     with shell(supervise) as sh:
         sh.run("supervise -- sh inner; echo code $?")
-        assert sh.has_line("code 4")
+        assert sh.has_line("code 4"), sh.screen.text
         assert sh.screen.lines.count("got") == 1
         assert sh.count("cancelled") == 0
 

@@ -219,3 +219,30 @@ print(*sorted(set(sys.modules) - before - set(sys.builtin_module_names)))
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     assert out.stdout.split() == ["supervise", "supervise.process", "supervise.process.tree"]
+
+
+def test_a_process_that_is_being_reaped_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment /proc shows it without a parent and a group: neither says where it came from."""
+    line = Path(f"/proc/{os.getpid()}/stat").read_bytes()
+    name, _, fields = line.rpartition(b") ")
+    state, _, _, _, *rest = fields.split(b" ")
+    reaped = b" ".join([name + b")", state, b"0", b"-1", b"-1", *rest])
+    monkeypatch.setattr(tree, "read", lambda path: reaped)
+    assert tree.stat(os.getpid()) is None
+    assert tree.ancestry(os.getpid()) == []
+
+
+def test_the_ancestry_of_a_process_whose_parent_ends_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process has another parent then, which is found."""
+    stat, ended = tree.stat, [os.getppid()]
+
+    def once_gone(pid: int) -> "tree.Stat | None":
+        if pid in ended:
+            ended.remove(pid)
+            return None
+        return stat(pid)
+
+    whole = [one.pid for one in tree.ancestry(os.getpid())]
+    monkeypatch.setattr(tree, "stat", once_gone)
+    assert [one.pid for one in tree.ancestry(os.getpid())] == whole
+    assert ended == []

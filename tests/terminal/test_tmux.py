@@ -25,9 +25,11 @@ WIDTHS = [(60, 200), (80, 60), (200, 80)]
 @contextmanager
 def client(place: Place, on: Tmux, rows: int, columns: int) -> Iterator[Screen]:
     """Attach a tmux client in a terminal of that size, and detach it at the end."""
-    # The client must find the size when it begins: what it shows of a larger window is chosen then.
-    script = f"stty rows {rows} columns {columns}; exec tmux -S {on._socket} attach"
+    # The client must find the size when it begins: what it shows of a larger window is chosen then.  The terminal gets
+    # its first size when the shell has been started, so the shell waits for that.
+    script = f"read go; stty rows {rows} columns {columns}; exec tmux -S {on._socket} attach"
     with screen(place, ["sh", "-c", script], {"TERM": "xterm"}) as one:
+        one.enter("go")
         one._screen.resize(rows, columns)
         yield one
         one.type("\x02d")

@@ -50,7 +50,7 @@ def test_a_start_without_memory_ends_as_an_error(supervise: Place, memory: int) 
         check_refusal(supervise, ended)
     else:
         # Python itself did not start, or the memory was enough.
-        assert supervise.shell("supervise ps -q").out == b""
+        assert supervise.shell("supervise ps -q").out == b"", (ended.code, ended.err)
     assert (supervise.file("runs").read_text() if ran else "") == ran
 
 

@@ -65,7 +65,7 @@ def test_the_silence_counts_from_the_last_byte(supervise: Place) -> None:
 
 
 def test_a_heartbeat_begins_a_line_of_its_own_and_changes_no_byte_of_the_output(supervise: Place) -> None:
-    words = " ".join(f"'{word}'" for word in child("bytes=2e", "burn_cpu=2", "bytes=2e"))
+    words = " ".join(f"'{word}'" for word in child("bytes=2e", "burn_cpu=4", "bytes=2e"))
     ended = supervise.shell(f"supervise --cpu-threshold 2 --heartbeat 0.6 -- {words} 2>&1")
     lines = ended.out.split(b"\n")
     said = [line for line in lines if b"still busy" in line]
@@ -75,7 +75,7 @@ def test_a_heartbeat_begins_a_line_of_its_own_and_changes_no_byte_of_the_output(
 
 
 def test_the_streams_stay_apart(supervise: Place) -> None:
-    ended = supervise(*BUSY, "--heartbeat", "0.6", "--", *child("bytes=2e", "burn_cpu=2", "bytes=2e"))
+    ended = supervise(*BUSY, "--heartbeat", "0.6", "--", *child("bytes=2e", "burn_cpu=4", "bytes=2e"))
     assert ended.out == b".."
     assert beats(ended)
 

@@ -1,11 +1,13 @@
 """Waits at their limits: many of them, a very long line, a quiet minute, a flood. They print what they measure."""
 
 import json
+import os
 import signal
 import statistics
 import subprocess
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,9 +39,10 @@ write(b"\\n")
 wait_for(sys.argv[2])
 """
 STAMPS = """
-import sys, time
+import os, sys, time
 for number in range(int(sys.argv[1])):
-    time.sleep(0.2)
+    while not os.path.exists(f"{sys.argv[2]}{number}"):
+        time.sleep(0.005)
     print("stamp", number, time.monotonic(), flush=True)
 time.sleep(100)
 """
@@ -56,6 +59,18 @@ def settle(pid: int) -> float:
     while used != (used := cpu(pid)):
         time.sleep(0.5)
     return used
+
+
+def has_socket(pid: int) -> bool:
+    """Return whether a process has a socket open."""
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.readlink(file).startswith("socket:"):
+                return True
+        except FileNotFoundError:
+            # It was closed meanwhile.
+            pass
+    return False
 
 
 @pytest.mark.slow
@@ -149,12 +164,15 @@ def test_a_wait_uses_no_cpu_while_nothing_happens(supervise: Place) -> None:
 
 @pytest.mark.slow
 def test_a_wait_ends_soon_after_what_it_waits_for(supervise: Place) -> None:
-    number = 20
-    run_id, _ = detached(supervise, "python3", "-c", STAMPS, str(number))
+    number, go = 20, supervise.file("go")
+    run_id, _ = detached(supervise, "python3", "-c", STAMPS, str(number), str(go))
     late = []
     for one in range(number):
         words = [str(supervise.program), "wait", run_id, "--until", rf"match=stamp {one} \S+"]
         with subprocess.Popen(words, env=supervise.environ) as waiter:
+            # The line comes when the client is connected: how long its start takes is not what is measured.
+            wait_until(partial(has_socket, waiter.pid))
+            go.with_name(f"go{one}").touch()
             assert waiter.wait() == GOES_ON
             ended = time.monotonic()
         lines = command(supervise, "logs", run_id).out.decode().splitlines()

@@ -35,13 +35,25 @@ def start_recording(runner: Runner) -> None:
 
 
 def _record(runner: Runner, record: Record | None) -> None:
+    """Sample until the run is over, or until memory or descriptors run out: then the record has no more of its curves.
+
+    This function is short, and the loop has one of its own: where no memory is left, Python's own loop tries for ever
+    to note where the exception has come from, and stops all threads, unless that is among the first 256 instructions.
+    """
     try:
-        sampler = Sampler(runner.holder(), kinds=frozenset({"cpu"}), now=runner.now)
-        sleep(MIN_PAUSE_SECONDS)
-        messenger = Messenger(record.samples()) if record else None
-    except (OSError, ImportError):
-        # No descriptor is left, or the disk is gone: the command goes on, and the record has no curves.
+        _sample(runner, record)
+    except (OSError, ImportError, MemoryError):
         return
+
+
+def _sample(runner: Runner, record: Record | None) -> None:
+    """Sample from time to time, for as long as this process lives.
+
+    Raises OSError, ImportError, MemoryError.
+    """
+    sampler = Sampler(runner.holder(), kinds=frozenset({"cpu"}), now=runner.now)
+    sleep(MIN_PAUSE_SECONDS)
+    messenger = Messenger(record.samples()) if record else None
     while True:
         sampler.holder_pid = runner.holder()
         cpu = sampler.sample().cpu

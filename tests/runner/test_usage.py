@@ -42,3 +42,15 @@ def test_a_look_that_takes_long_delays_nothing(tmp_path: Path, monkeypatch: pyte
     is_over.set()
     assert has_ended.wait(HANG_SECONDS)
     assert first.split()[2:] == ["7", "0", "0"]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(), ImportError()])
+def test_the_thread_ends_where_memory_or_descriptors_run_out(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(usage, "Sampler", fail)
+    usage._record(SimpleNamespace(holder=os.getpid, now=lambda: 0.0), None)  # type: ignore[arg-type]
+    # Where no memory is left, Python's loop can hand on an exception from the first 256 instructions alone: the number
+    # of each later one is a new object.
+    assert len(usage._record.__code__.co_code) // 2 <= 256

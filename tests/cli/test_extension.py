@@ -171,6 +171,7 @@ def test_a_cap_without_a_limit_extends_nothing(supervise: Place) -> None:
     assert extension_steps(ended) == []
 
 
+@pytest.mark.alone
 def test_the_first_deadline_has_the_spawn_as_a_baseline(supervise: Place) -> None:
     """The deadline comes before the tree could be sampled twice."""
     busy = supervise("-t", "0.3", "-x", "0.5", "--cpu-threshold", "1", "--", "sh", "-c", "while :; do :; done")

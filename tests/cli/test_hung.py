@@ -447,6 +447,7 @@ NOTICE_SECONDS = 0.3
 """Seconds after which the supervisor has noticed that the file system does not answer."""
 
 
+@pytest.mark.alone
 def test_all_files_are_written_where_the_file_system_answers(supervise: Place, tmp_path: Path) -> None:
     with mounted(tmp_path / "alive", "answers") as hung:
         words = ["--report", f"{hung.folder}/r", "--log", f"{hung.folder}/l", "--events", f"{hung.folder}/e"]

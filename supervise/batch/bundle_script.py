@@ -1,12 +1,12 @@
-r"""What an engine is handed that runs several tasks of a batch, a bundle, one after the other in one of its own.
+r"""The script that runs several tasks of a batch, a bundle, one after the other in one task of the engine.
 
     RESULTS/.bundles    line N: the numbers of the tasks of bundle N
     RESULTS/.K.starts   written by the script: how often task K was started, and `ended` where its report is to stay
 
 The script runs each task as that of a task alone does, in a subshell.  A bundle that the engine starts again runs the
 tasks alone that have not ended.  Only the script knows how often each was started: the engine counts for the bundle.
-The script changes a variable that the user has exported, and so the tasks have, if it has that name itself: the names
-that only this script has begin with bundle_.
+A variable of the script replaces one that the user has exported under the same name, for the tasks as well.  So the
+names that only this script has begin with bundle_.
 """
 
 import os

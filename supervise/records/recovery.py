@@ -139,8 +139,8 @@ def preview(state: str, host: str = "") -> "list[Lost]":
 def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
     """Recover all lost runs: stop their processes, write their ends, and run them again where they ask for that.
 
-    It also removes what a run has left whose processes were all killed when its end was written and its socket was not
-    removed yet.
+    The dead sockets of runs with an end are removed as well: the processes of such a run were killed after its end was
+    written, and before its socket was removed.
     """
     began = time()
     losses, claimed = [], []

@@ -37,8 +37,9 @@ def start_recording(runner: Runner) -> None:
 def _record(runner: Runner, record: Record | None) -> None:
     """Sample until the run is over, or until memory or descriptors run out: then the record has no more of its curves.
 
-    This function is short, and the loop has one of its own: where no memory is left, Python's own loop tries for ever
-    to note where the exception has come from, and stops all threads, unless that is among the first 256 instructions.
+    The handler stands in a short function, apart from the loop. Where no memory is left, the interpreter can call a
+    handler only for one of the first 256 instructions of a function: the number of each later instruction is a new
+    object, and the interpreter tries for ever to make that object, while all threads stand still.
     """
     try:
         _sample(runner, record)

@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,13 +13,12 @@ from tests.support.batches import outcomes, submit, words_of
 from tests.support.clients import command
 from tests.support.harness import Place, name_of, parent_of, wait_until
 from tests.support.programs import needed
+from tests.support.slurm import WAIT_SECONDS, collect
 
 pytestmark = pytest.mark.slow
 ON = ("--on", "slurm", "--no-record")
 MEMORY_KILOBYTES = 500_000
 """Memory that a process with a batch of 100,000 tasks may map."""
-WAIT_SECONDS = 60.0
-"""Seconds for a batch: Slurm starts a task again some seconds after its end, and finds a dead node after more."""
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +35,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, hidden: Path) -> Iterator[
 
 @pytest.fixture
 def place(supervise: Place, cluster: slurm.Cluster) -> Iterator[Place]:
-    """A place whose programs use the cluster; at the end no job is left."""
-    supervise.environ.update(cluster.environ)
-    yield supervise
-    cluster.ask("scancel", "--user=root")
-    wait_until(lambda: not cluster.ask("squeue", "--noheader"), WAIT_SECONDS)
-    wait_until(lambda: not supervise.alive(), WAIT_SECONDS)
-
-
-def collect(place: Place, name: str, *options: str) -> tuple[int, Any]:
-    return batches.collect(place, name, *options, bound=WAIT_SECONDS)
+    """A place whose programs use the cluster."""
+    with slurm.place_on(cluster, supervise) as found:
+        yield found
 
 
 def test_the_ten_tasks_have_their_outcomes(place: Place) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -13,11 +12,10 @@ from tests.support import batches, slurm
 from tests.support.batches import outcomes, submit, words_of
 from tests.support.clients import command
 from tests.support.harness import Place, name_of, parent_of, wait_until
+from tests.support.slurm import WAIT_SECONDS, collect
 
 pytestmark = pytest.mark.slow
 ON = ("--on", "slurm", "--no-record")
-WAIT_SECONDS = 60.0
-"""Seconds for a batch: Slurm starts a bundle again some seconds after its end, and finds a dead node after more."""
 PREEMPTING = """PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=high Nodes=ALL MaxTime=60 State=UP PriorityTier=10
@@ -34,16 +32,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]
 
 @pytest.fixture
 def place(supervise: Place, cluster: slurm.Cluster) -> Iterator[Place]:
-    """A place whose programs use the cluster; at the end no job is left."""
-    supervise.environ.update(cluster.environ)
-    yield supervise
-    cluster.ask("scancel", "--user=root")
-    wait_until(lambda: not cluster.ask("squeue", "--noheader"), WAIT_SECONDS)
-    wait_until(lambda: not supervise.alive(), WAIT_SECONDS)
-
-
-def collect(place: Place, name: str, *options: str) -> tuple[int, Any]:
-    return batches.collect(place, name, *options, bound=WAIT_SECONDS)
+    """A place whose programs use the cluster."""
+    with slurm.place_on(cluster, supervise) as found:
+        yield found
 
 
 def ran(place: Place) -> list[str]:

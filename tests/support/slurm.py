@@ -7,15 +7,19 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support import batches
 from tests.support.access import free_port
-from tests.support.harness import wait_until
+from tests.support.harness import Place, wait_until
 from tests.support.programs import needed
 
 NODES = 3
 START_SECONDS = 60.0
+WAIT_SECONDS = 60.0
+"""Seconds for a batch: Slurm starts a task again some seconds after its end, and finds a dead node after more."""
 CONF = """
 ClusterName=ci
 SlurmctldHost={host}(127.0.0.1)
@@ -124,3 +128,18 @@ def cluster(folder: Path, largest: int = 1001, more: str = "", hidden: Path | No
         end = time.monotonic() + 20
         while found.ask("squeue", "--noheader") and time.monotonic() < end:
             time.sleep(0.2)
+
+
+@contextmanager
+def place_on(cluster: Cluster, place: Place) -> Iterator[Place]:
+    """Have the programs of the place use the cluster; at the end no job is left."""
+    place.environ.update(cluster.environ)
+    yield place
+    cluster.ask("scancel", "--user=root")
+    wait_until(lambda: not cluster.ask("squeue", "--noheader"), WAIT_SECONDS)
+    wait_until(lambda: not place.alive(), WAIT_SECONDS)
+
+
+def collect(place: Place, name: str, *options: str) -> tuple[int, Any]:
+    """Return what `supervise collect` says, with the bound of a batch on the cluster."""
+    return batches.collect(place, name, *options, bound=WAIT_SECONDS)

@@ -24,10 +24,13 @@ BYTECODE_BYTES = 1 << 16
 """More than the largest of these files has."""
 
 
-def main() -> None:
-    """Run supervise with the words of the command line."""
+def main(add_packages: "Callable[[], None] | None" = None) -> None:
+    """Run supervise with the words of the command line.
+
+    Where the interpreter has left the module `site` out, `add_packages` makes the libraries of others importable.
+    """
     try:
-        _main()
+        _main(add_packages or _nothing)
     except Exception:
         if not is_short_of_memory():
             # A long run takes this away from Python.
@@ -38,7 +41,11 @@ def main() -> None:
         _end_process(EXIT_ERROR)
 
 
-def _main() -> None:
+def _nothing() -> None:
+    """Do nothing: `site` has added the folders of packages."""
+
+
+def _main(add_packages: "Callable[[], None]") -> None:
     began = monotonic()
     # The start makes no garbage worth a collection. The collector is enabled once the command runs.
     gc.disable()
@@ -54,6 +61,7 @@ def _main() -> None:
 
     request = argv.read(words, os.environ) if is_run else None
     if request is None:
+        add_packages()
         from supervise.commands import invocation
 
         call = invocation.read(words)
@@ -71,8 +79,9 @@ def _main() -> None:
     from supervise.launch.early_exit import EarlyExit, take_back
 
     try:
-        launched = _start(request, began)
+        launched = _start(request, began, add_packages)
         try:
+            add_packages()
             from supervise.runner import long_run
         except (OSError, ImportError, MemoryError) as error:
             take_back(launched, error)
@@ -131,7 +140,7 @@ def _bytecode(source: str, magic: bytes) -> memoryview:
     return memoryview(data)[HEADER_BYTES:]
 
 
-def _start(request: "Request", began: float) -> "Launched":
+def _start(request: "Request", began: float, add_packages: "Callable[[], None]") -> "Launched":
     """Start the command, and return the state of the run; end this process where the run is turned away.
 
     Raises EarlyExit if the run is refused, or if a short run has ended and there is nothing to report.
@@ -141,6 +150,7 @@ def _start(request: "Request", began: float) -> "Launched":
     launched = launch.new_run(request, began)
     turned_away = launch.run(launched, _clear_up, lambda: _load(SHORT_RUN))
     if turned_away:
+        add_packages()
         from supervise.runner import unstarted_run
 
         outcome = unstarted_run.end(launched, turned_away)
@@ -192,6 +202,7 @@ def _clear_up(facts: "Facts", left: "list[tuple[str, str]]", fault: str) -> None
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from supervise.launch.state import Launched

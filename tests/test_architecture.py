@@ -13,6 +13,7 @@ import pytest
 from supervise import __main__ as entry
 from supervise.commands.subcommands import SUBCOMMANDS
 from tests.support.harness import wait_until
+from tests.support.native_start import script_of
 
 PACKAGE = Path(__file__).parents[1] / "supervise"
 HANG_SECONDS = 60.0
@@ -77,6 +78,7 @@ ROOMS = {
         "text",
     },
     "pages": {"commands", "core", "faces", "options"},
+    "start": set(),
     "__main__": {"commands", "launch", "options", "process", "records", "runner"},
 }
 """The rooms that each room may import beside itself; each arrow points upwards in this table."""
@@ -132,6 +134,7 @@ ENDS = {
 STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
     "click": {"commands.app"},
+    "hatchling": {"start.build_hook"},
     "rich": {"commands.batch_progress", "commands.show", "faces.live_line_text"},
     "trio": {
         "control.server",
@@ -431,6 +434,12 @@ print(*set(sys.modules) - before)
 
 def test_importing_the_package_loads_nothing():
     assert modules_loaded("import supervise") == {"supervise"}
+
+
+@pytest.fixture
+def program(program):
+    """Return the script of the program: an interpreter with an option of the test executes it, not the native start."""
+    return script_of(program)
 
 
 def loaded_by(*words, code=0, **variables):

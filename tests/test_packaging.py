@@ -1,9 +1,12 @@
 """Wheel, sdist and installation; and man page, README and program agree."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from importlib.metadata import distribution
@@ -13,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from supervise import __version__
 from supervise.commands import manual_pages
 from supervise.commands.help_page import EPILOG
 from supervise.commands.subcommands import SUBCOMMANDS
@@ -23,6 +27,7 @@ from supervise.launch.lock import TurnedAway
 from supervise.options.table import OPTIONS, option_names
 from supervise.pages.code_list import EXIT_CODES
 from supervise.runner.unstarted_run import outcome_of
+from tests.support.native_start import native_needed, script_of
 
 ROOT = Path(__file__).parents[1]
 HANG_SECONDS = 300.0
@@ -34,7 +39,9 @@ SHARED = {
 }
 
 
+SCRIPT = ROOT / "supervise/start/script"
 WHEEL_BYTES = 1_000_000
+NATIVE_BYTES = 10_000
 LINUX = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "extra": ""}
 WEIGHED = {
     *("click", "rich", "trio", "tomli-w"),
@@ -53,11 +60,12 @@ for module in pkgutil.walk_packages(supervise.__path__, "supervise."):
 """
 
 
-def build(target, folder):
-    """Build a wheel or an sdist of the checkout with the installed back end."""
+def build(target, folder, **variables):
+    """Build a wheel or an sdist of the checkout with the installed back end, in an environment with these variables."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", folder],
         cwd=ROOT,
+        env=os.environ | variables,
         check=True,
         capture_output=True,
         timeout=HANG_SECONDS,
@@ -81,11 +89,26 @@ def content_of(wheel, ending):
 # --- what is built ---------------------------------------------------------------------------------------------------
 
 
-def test_the_wheel_has_our_own_script_and_no_entry_point(wheel):
+@pytest.mark.needs("cc")
+def test_the_wheel_has_the_native_start_its_script_and_no_entry_point(wheel):
     # What pip makes of `#!python` is the interpreter's path; an entry point it would wrap in a script that imports re.
-    assert content_of(wheel, ".data/scripts/supervise") == (ROOT / "supervise/script").read_text()
-    assert (ROOT / "supervise/script").read_text().startswith("#!python\n")
+    assert content_of(wheel, ".data/scripts/supervise-python") == SCRIPT.read_text()
+    assert SCRIPT.read_text().startswith("#!python\n")
     assert not any(name.endswith("entry_points.txt") for name in wheel.namelist())
+    (native,) = [one for one in wheel.infolist() if one.filename.endswith(".data/scripts/supervise")]
+    assert wheel.read(native).startswith(b"\x7fELF")
+    assert native.file_size < NATIVE_BYTES
+    assert f"Tag: py3-none-{sysconfig.get_platform().replace('-', '_')}\n" in content_of(wheel, "/WHEEL")
+
+
+@pytest.mark.parametrize("compiler", ["/nonexistent", "false", "true"])
+def test_without_a_compiler_that_works_the_script_is_the_program(tmp_path, compiler):
+    with zipfile.ZipFile(build("wheel", tmp_path, CC=compiler)) as wheel:
+        assert [name for name in wheel.namelist() if "/scripts/" in name] == [
+            f"supervise_cli-{__version__}.data/scripts/supervise"
+        ]
+        assert content_of(wheel, ".data/scripts/supervise") == SCRIPT.read_text()
+        assert "Tag: py3-none-any\n" in content_of(wheel, "/WHEEL")
 
 
 @pytest.mark.parametrize("place", SHARED)
@@ -93,12 +116,12 @@ def test_the_wheel_installs_the_man_page_and_the_completions(wheel, place):
     assert content_of(wheel, f".data/data/{place}") == (ROOT / SHARED[place]).read_text()
 
 
-def test_the_wheel_has_every_file_of_the_package_but_what_makes_the_pages(wheel):
-    pages = ROOT / "supervise" / "pages"
+def test_the_wheel_has_every_file_of_the_package_but_what_makes_the_pages_and_the_start(wheel):
+    left_out = (ROOT / "supervise" / "pages", ROOT / "supervise" / "start")
     there = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "supervise").rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and path.name != "script" and not path.is_relative_to(pages)
+        if path.is_file() and path.suffix != ".pyc" and not any(map(path.is_relative_to, left_out))
     }
     assert {name for name in wheel.namelist() if name.startswith("supervise/")} == there
     assert {"supervise/py.typed", "supervise/schema/report.schema.json"} <= there
@@ -113,7 +136,9 @@ def test_the_sdist_builds_the_same_wheel_and_has_the_tests(wheel, tmp_path):
         "README.md",
         "LICENSE",
         "supervise/pages/templates/man/supervise.1",
-        "supervise/script",
+        "supervise/start/build_hook.py",
+        "supervise/start/native.c",
+        "supervise/start/script",
         "tests/conftest.py",
         ".github/CHANGELOG.md",
         *SHARED.values(),
@@ -157,18 +182,24 @@ def test_the_checkout_has_no_other_visible_folder():
 # --- what is installed -----------------------------------------------------------------------------------------------
 
 
-def test_the_installed_program_is_that_script(program):
-    first, *rest = program.read_text().splitlines(keepends=True)
+def test_the_installed_script_is_that_script(program):
+    first, *rest = script_of(program).read_text().splitlines(keepends=True)
     interpreter = Path(first.removeprefix("#!").strip())
     assert interpreter.is_absolute()
     assert interpreter.resolve() == Path(sys.executable).resolve()
-    assert "".join(rest) == (ROOT / "supervise" / "script").read_text().split("\n", 1)[1]
+    found = re.sub(r"^CHECKOUT = .*$", "CHECKOUT = None", "".join(rest), flags=re.MULTILINE)
+    assert found == SCRIPT.read_text().split("\n", 1)[1]
 
 
-def test_no_file_beside_the_script_is_imported(program, tmp_path):
+@pytest.mark.parametrize("is_native", [True, False])
+def test_no_file_beside_the_program_is_imported(program, tmp_path, is_native):
+    if is_native:
+        native_needed(program)
     script = tmp_path / "supervise"
-    script.write_text(program.read_text())
-    script.chmod(0o755)
+    shutil.copy(script_of(program), script)
+    if is_native:
+        script.rename(tmp_path / "supervise-python")
+        shutil.copy(program, script)
     for name in ("select", "_ctypes", "trio"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(99)\n")
     words = [script, "--no-record", "-t", "30", "--", "sleep", "0.2"]
@@ -187,9 +218,9 @@ def test_pip_installs_it_into_a_fresh_environment(tmp_path):
     pip = [tmp_path / "venv" / "bin" / "python", "-m", "pip", "--isolated", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True, timeout=HANG_SECONDS)
     script = tmp_path / "venv" / "bin" / "supervise"
-    first, rest = script.read_text().split("\n", 1)
+    first, rest = script_of(script).read_text().split("\n", 1)
     assert first.startswith(f"#!{tmp_path}/venv/bin/python")
-    assert rest == (ROOT / "supervise" / "script").read_text().split("\n", 1)[1]
+    assert rest == SCRIPT.read_text().split("\n", 1)[1]
     for place, source in SHARED.items():
         assert (tmp_path / "venv" / place).read_text() == (ROOT / source).read_text()
     # The manual and the completions are found there, too, although man(1) and the shells do not look there.

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.harness import PYTHON, Place
+from tests.support.native_start import is_native, native_needed, script_of
 
 LISTEN_FDS = (
     "import os, sys; os.dup2(0, 3); name, offset = sys.argv[1:3]; "
@@ -137,33 +139,60 @@ def test_python_m_supervise_loads_no_module_from_the_current_folder(supervise: P
      "PYTHONSTARTUP=/nonexistent", "PYTHONSAFEPATH=1",
      "PYTHONHASHSEED=0", "PYTHONUNBUFFERED=1", "PYTHONPATH="],
 )  # fmt: skip
-def test_variables_for_python_do_not_change_supervise(supervise: Place, variable: str) -> None:
+@pytest.mark.parametrize("is_script", [False, True], ids=["program", "script"])
+def test_variables_for_python_do_not_change_supervise(supervise: Place, variable: str, is_script: bool) -> None:
     name, _, value = variable.partition("=")
-    words = [str(supervise.program), "run", "-t", "30", "--", "sh", "-c", f"sleep 0.3; echo ${name}; exit 7"]
+    program = script_of(supervise.program) if is_script else supervise.program
+    words = [str(program), "run", "-t", "30", "--", "sh", "-c", f"sleep 0.3; echo ${name}; exit 7"]
     ended = supervise.popen(words, env={name: value}).wait()
     assert ended.code == 7
     assert ended.out == os.fsencode(value) + b"\n"
-    # Supervise cannot suppress what the interpreter prints before the first line of supervise.
-    if name not in ("PYTHONVERBOSE", "PYTHONPROFILEIMPORTTIME"):
+    # The script cannot suppress what the interpreter prints before the first line of supervise.
+    if is_native(program) or name not in ("PYTHONVERBOSE", "PYTHONPROFILEIMPORTTIME"):
         assert ended.err == b""
 
 
-def test_an_installation_in_the_users_site_packages_works(supervise: Place, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "variable",
+    ["PYTHONHOME=/nonexistent", "PYTHONPLATLIBDIR=x", "PYTHONHASHSEED=none", "PYTHONINTMAXSTRDIGITS=1",
+     "PYTHONUTF8=x", "PYTHONTRACEMALLOC=x", "PYTHONMALLOC=x", "PYTHONPATH=project"],
+)  # fmt: skip
+def test_variables_that_end_an_interpreter_do_not_end_supervise(supervise: Place, variable: str) -> None:
+    native_needed(supervise.program)
+    project = supervise.file("project")
+    project.mkdir()
+    (project / "sitecustomize.py").write_text("raise SystemExit('loaded')\n")
+    name, _, value = variable.partition("=")
+    for options in (("--no-record",), ("-t", "30")):
+        words = [str(supervise.program), "run", *options, "--", "sh", "-c", f"sleep 0.1; echo ${name}; exit 7"]
+        ended = supervise.popen(words, env={name: value}).wait()
+        assert (ended.code, ended.out, ended.err) == (7, value.encode() + b"\n", b"")
+
+
+@pytest.mark.parametrize("is_script", [False, True], ids=["program", "script"])
+def test_an_installation_in_the_users_site_packages_works(supervise: Place, tmp_path: Path, is_script: bool) -> None:
     """`pip install --user` installs into a folder that an isolated interpreter does not search."""
+    python = getattr(sys, "_base_executable", sys.executable)
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     site = tmp_path / "base/lib" / version / "site-packages"
     site.mkdir(parents=True)
     (site / "supervise").mkdir()
     (site / "supervise/__init__.py").write_text("")
-    (site / "supervise/__main__.py").write_text("def main(): print('found')\n")
+    (site / "supervise/__main__.py").write_text("def main(_): print('found')\n")
     script = tmp_path / "base/bin/supervise"
     script.parent.mkdir()
-    ours = Path(__file__).parents[2] / "supervise/script"
+    ours = Path(__file__).parents[2] / "supervise/start/script"
     if not ours.exists():
         pytest.skip("the tests are not beside the source")
-    script.write_text(ours.read_text())
-    words = [getattr(sys, "_base_executable", sys.executable), "-I", str(script)]
-    if subprocess.run([words[0], "-I", "-c", "import supervise"], capture_output=True).returncode == 0:
+    words = [python, "-I", str(script)]
+    if is_script:
+        script.write_text(ours.read_text())
+    else:
+        native_needed(supervise.program)
+        shutil.copy(supervise.program, script)
+        script.with_name("supervise-python").write_text(ours.read_text().replace("#!python", f"#!{python}", 1))
+        words = [str(script)]
+    if subprocess.run([python, "-I", "-c", "import supervise"], capture_output=True).returncode == 0:
         pytest.skip("supervise is installed for the system's Python as well")
     assert supervise.popen(words).wait().out == b"found\n"
 
@@ -199,11 +228,11 @@ def test_a_misspelt_variable_gets_one_hint(supervise: Place) -> None:
     "variable", ["PYTHONHOME=/nonexistent", "PYTHONPLATLIBDIR=x", "PYTHONHASHSEED=none", "PYTHONPATH=project"]
 )
 def test_with_python_i_no_variable_for_python_is_obeyed(supervise: Place, variable: str) -> None:
-    """The first line of the script has no -I, since pip removes it."""
+    """The first line of the script has no -I, since pip removes it; the native start adds it."""
     project = supervise.file("project")
     project.mkdir()
     (project / "sitecustomize.py").write_text("raise SystemExit('loaded')\n")
-    first, _, rest = supervise.program.read_text().partition("\n")
+    first, _, rest = script_of(supervise.program).read_text().partition("\n")
     script = supervise.file("script")
     script.write_text(f"{first} -I\n{rest}")
     script.chmod(0o755)

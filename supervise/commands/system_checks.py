@@ -55,6 +55,12 @@ def _python() -> Finding:
     return sys.version_info[:2] >= LEAST_PYTHON, f"{version}, {sys.executable or 'unknown path'}"
 
 
+def _start() -> Finding:
+    # Both flags: the native start and the Debian package have set them before the first line of supervise.
+    is_isolated = bool(sys.flags.isolated and sys.flags.no_site)
+    return is_isolated, "variables for Python reach the command alone" if is_isolated else "a script"
+
+
 def _libraries() -> Finding:
     from importlib import import_module
     from importlib.metadata import PackageNotFoundError, version
@@ -255,6 +261,7 @@ def _engines() -> Finding:
 
 CHECKS = (
     Check("Python", _python, is_essential=True),
+    Check("start", _start, "PYTHONHOME and the like can end supervise; install it again with a C compiler"),
     Check("libraries", _libraries, is_essential=True),
     Check("a run", _trial, is_essential=True),
     Check("configuration", _configuration, "each run is refused until it is mended", is_essential=True),

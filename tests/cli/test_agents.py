@@ -143,7 +143,8 @@ def test_show_gives_the_reason_that_the_text_names(supervise: Place) -> None:
     assert supervise("-t", "1d", "--success-codes", "0", "--", "sh", "-c", "exit 75").code == 75
     assert {"outcome", "exit_code", "reason"} <= set(shown(supervise))
     assert (shown(supervise)["outcome"], shown(supervise)["reason"]) == ("resumable", None)
-    outer = ("-t", "1s", "--", str(supervise.program), "--name", "inner", "-t", "1h", "--", "sleep", "60")
+    # The inner run begins its end two seconds before the outer one's, time enough for it on a busy machine.
+    outer = ("-t", "6s", "--", str(supervise.program), "--name", "inner", "-k", "1s", "-t", "1h", "--", "sleep", "60")
     assert supervise(*outer).code == 75
     assert shown(supervise, "inner")["reason"] == "outer_deadline"
 

@@ -37,6 +37,7 @@ RUN_SECONDS_LIMIT = 1e12
 """A recorded number of seconds from this on (30,000 years) is damage."""
 RUN_BYTES_LIMIT = 1 << 63
 UNKNOWN_WORD = "?"
+RUNS_OF_ROOT = "; the runs that sudo has started are root's, and reading them needs root's permission"
 EPOCH_DAYS = 719468
 """Days from the first of March of the year 0 to the first of January of 1970."""
 
@@ -325,9 +326,10 @@ def find(word: str, state: "str | None" = None) -> Record:
         raise UnreadableError(found.folder, error)
     if found:
         return found
-    raise NotFoundError(
-        "there is no run on record" if word == "-" else f"no run {word!r} on record; see supervise ps --all"
-    )
+    if word == "-":
+        raise NotFoundError("there is no run on record")
+    # The name may be that of a run that this user has started with sudo.
+    raise NotFoundError(f"no run {word!r} on record; see supervise ps --all{'' if os.geteuid() == 0 else RUNS_OF_ROOT}")
 
 
 def _find(word: str, state: str) -> "Record | None":

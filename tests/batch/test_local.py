@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import batches, mounts
 from tests.support.batches import collect, outcomes, submit, words_of
-from tests.support.clients import command
+from tests.support.clients import RUNS_OF_ROOT, command
 from tests.support.harness import Place, Running, child, wait_until
 from tests.support.records import only
 
@@ -87,7 +87,7 @@ def test_show_of_a_batch_leads_to_collect(supervise: Place) -> None:
     assert command(supervise, "show", run_id).code == 0
     assert command(supervise, "show", run_id[-5:]).code == 0
     unknown = command(supervise, "show", "z")
-    assert unknown.messages == ["show: no run 'z' on record; see supervise ps --all"]
+    assert unknown.messages == [f"show: no run 'z' on record; see supervise ps --all{RUNS_OF_ROOT}"]
     missing = command(supervise, "collect", "z")
     assert missing.messages == ["collect: no batch 'z' on record; see supervise ps --batches"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from supervise.records import reader
 from tests.support.harness import wait_until
 from tests.support.users import ALICE, BOB, ROOT, ROOTS_HOME, Users, alive
 
@@ -182,6 +183,17 @@ def test_root_with_the_home_of_a_user_warns_and_runs_the_command(
 def test_a_quiet_root_with_the_home_of_a_user_does_not_warn(users: Users, roots_records: None) -> None:
     done = users.supervise(ROOT, "-q", "--", "true", env={"HOME": str(users.home(BOB))})
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_user_who_asks_for_a_run_of_root_reads_where_it_may_be(users: Users, roots_records: None) -> None:
+    """What `sudo -E supervise` leaves on record: the user of the same HOME has no permission to read it."""
+    environ = {"HOME": str(users.home(BOB))}
+    assert users.supervise(ROOT, "-q", "--name", "of-sudo", "--", "true", env=environ).returncode == 0
+    for words in (("show", "of-sudo"), ("wait", "of-sudo"), ("stop", "of-sudo")):
+        done = users.supervise(BOB, *words, env=environ)
+        why = f"no run 'of-sudo' on record; see supervise ps --all{reader.RUNS_OF_ROOT}"
+        assert (done.returncode, done.stderr) == (125, f"supervise: {words[0]}: {why}\n")
+        assert "sudo" not in users.supervise(ROOT, words[0], "of-nobody", env=environ).stderr
 
 
 @pytest.mark.parametrize("variable", ["XDG_CONFIG_HOME", "XDG_STATE_HOME"])

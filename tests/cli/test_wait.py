@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients import ask, command, newest, socket_of
+from tests.support.clients import RUNS_OF_ROOT, ask, command, newest, socket_of
 from tests.support.harness import Place, child, state_of, validator, wait_until
 
 
@@ -120,7 +120,10 @@ def test_many_clients_can_wait_for_a_run(supervise: Place) -> None:
 
 def test_wait_refuses_an_unknown_run(supervise: Place) -> None:
     ended = command(supervise, "wait", "nobody")
-    assert (ended.code, ended.messages) == (125, ["wait: no run 'nobody' on record; see supervise ps --all"])
+    assert (ended.code, ended.messages) == (
+        125,
+        [f"wait: no run 'nobody' on record; see supervise ps --all{RUNS_OF_ROOT}"],
+    )
 
 
 @pytest.mark.parametrize("record", [(), ("--no-record",)])

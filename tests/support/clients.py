@@ -9,6 +9,9 @@ from typing import Any
 from supervise.records import reader
 from tests.support.harness import HANG_SECONDS, Ended, Place, Running, wait_until
 
+RUNS_OF_ROOT = "" if os.geteuid() == 0 else reader.RUNS_OF_ROOT
+"""The end of what an ordinary user reads of a run that is not on record."""
+
 
 def socket_of(supervise: Place, number: int = 0) -> Path:
     """Wait for the control socket of a run, and return its path."""

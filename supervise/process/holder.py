@@ -385,6 +385,10 @@ class Holder:
             case ("stop", signal, is_delivered):
                 if _is_first(fds):
                     self._stop(signal, is_delivered)
+            case ("rehearse",):
+                if _is_first(fds):
+                    self._load().rehearse(os.getpid(), self.spared)
+                    self.reap()
             case ("kill",):
                 self._kill()
             case ("root", signal):

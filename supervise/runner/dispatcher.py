@@ -58,6 +58,7 @@ from supervise.runner.absence import Absence
 from supervise.runner.listener import Listener
 from supervise.runner.notices import Notices
 from supervise.runner.observer import Observer
+from supervise.runner.rehearsal import Rehearsal
 from supervise.runner.settings import policy_of
 from supervise.runner.signal_events import SignalEvents
 from supervise.runner.stop_orders import StopOrders
@@ -95,6 +96,7 @@ class Runner:
         """No process of the command's tree is left, as its holder has reported."""
         self.absence = Absence(launched.info.started, self.holder)
         self.stop_orders = StopOrders(launched, self._report_suspect)
+        self._rehearsal = Rehearsal(launched, self.policy, self.stop_orders, self.now())
         self.stop_command = self._new_stop_command()
         """What runs the command of --stop-command; None where there is no such command."""
         self._settled: Outcome | None = None
@@ -167,17 +169,30 @@ class Runner:
         """Return until which second of the run the supervisor may sleep."""
         wake_at, now = self.wake_at, self.now()
         # Without a deadline there is nothing that an absence could move.
-        sleeps_until = wake_at if wake_at == inf else min(wake_at, now + beat(wake_at - now))
+        beat_at = inf if wake_at == inf else now + beat(wake_at - now)
+        sleeps_until = min(wake_at, beat_at, max(now, self._rehearsal_at))
         self.absence.expect_wake_up(sleeps_until)
         return sleeps_until
 
     def wake(self) -> None:
-        """Do what is due at the end of `sleep`: a tick, or a note of the tree's progress."""
-        if self.now() < self.wake_at:
+        """Do what is due at the end of `sleep`: a tick, a note of the progress, or the rehearsal of a stop."""
+        is_early = self.now() < self.wake_at
+        if is_early and self.now() < self._rehearsal_at:
             self.absence.note_progress()
             self._report_dispatch()
-        else:
-            self.tick()
+            return
+        self.tick()
+        # Output of which the machine did not know may have moved the deadline.
+        if is_early and self.now() >= self._rehearsal_at:
+            self._rehearsal.perform(self.now())
+            self._report_dispatch()
+
+    @property
+    def _rehearsal_at(self) -> float:
+        """Return when to rehearse the stop of the next deadline; infinity where no command runs."""
+        if self.machine.phase is not Phase.RUNNING:
+            return inf
+        return self._rehearsal.due(min(self.machine.deadlines.values(), default=inf))
 
     def tick(self) -> None:
         """Hand the machine all that is known by now, then the time."""

@@ -66,17 +66,23 @@ class StopOrders:
         self._drop_claim()
         self._order = signal, is_delivered
         try:
-            claim, sink = os.pipe()
+            self._claim = _new_claim()
         except OSError:
             # No descriptor is left for a claim: the guardian alone carries out the order.
             self._launched.child.channel.send(("stop", signal, is_delivered))
         else:
-            os.set_blocking(claim, False)
-            os.write(sink, b"!")
-            os.close(sink)
-            self._claim = claim
-            self._launched.child.channel.send(("stop", signal, is_delivered), (claim,))
+            self._launched.child.channel.send(("stop", signal, is_delivered), (self._claim,))
         self._begin()
+
+    def rehearse(self) -> None:
+        """Have the holder do what an order to stop asks for, but for the signals."""
+        try:
+            claim = _new_claim()
+        except OSError:
+            return
+        self._launched.child.channel.send(("rehearse",), (claim,))
+        os.close(claim)
+        self.rouse()
 
     def kill(self) -> None:
         """Order the holder to kill the whole tree."""
@@ -186,3 +192,15 @@ class StopOrders:
         if self._claim >= 0:
             os.close(self._claim)
             self._claim = -1
+
+
+def _new_claim() -> int:
+    """Return a pipe that gives one byte to its first reader.
+
+    Raises OSError.
+    """
+    claim, sink = os.pipe()
+    os.set_blocking(claim, False)
+    os.write(sink, b"!")
+    os.close(sink)
+    return claim

@@ -81,11 +81,10 @@ def _main(add_packages: "Callable[[], None]") -> None:
     try:
         launched = _start(request, began, add_packages)
         try:
-            add_packages()
             from supervise.runner import long_run
         except (OSError, ImportError, MemoryError) as error:
             take_back(launched, error)
-        long_run.run(launched, _end_process)
+        long_run.run(launched, add_packages, _end_process)
     except EarlyExit as early:
         _end_process(early.code, early.die_of)
 

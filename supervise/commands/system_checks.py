@@ -56,9 +56,9 @@ def _python() -> Finding:
 
 
 def _start() -> Finding:
-    # Both flags: the native start and the Debian package have set them before the first line of supervise.
-    is_isolated = bool(sys.flags.isolated and sys.flags.no_site)
-    return is_isolated, "variables for Python reach the command alone" if is_isolated else "a script"
+    # The native start and the Debian package have set this before the first line of supervise.
+    is_isolated = bool(sys.flags.isolated)
+    return is_isolated, "variables for Python reach the command alone" if is_isolated else "a script, not isolated"
 
 
 def _libraries() -> Finding:
@@ -261,7 +261,7 @@ def _engines() -> Finding:
 
 CHECKS = (
     Check("Python", _python, is_essential=True),
-    Check("start", _start, "PYTHONHOME and the like can end supervise; install it again with a C compiler"),
+    Check("start", _start, "PYTHONHOME and the like can end supervise; a C compiler at the installation prevents that"),
     Check("libraries", _libraries, is_essential=True),
     Check("a run", _trial, is_essential=True),
     Check("configuration", _configuration, "each run is refused until it is mended", is_essential=True),

@@ -104,7 +104,12 @@ def ask_all(holder: int, number: int, *, spared_group: int | None = None, spared
 
 
 def rehearse(holder: int, spared: "Collection[int]" = ()) -> None:
-    """Do what `ask_all` does with the first processes of the tree, but with the signal 0, which none of them gets."""
+    """Do what `ask_all` does with the first processes of the tree, but with the signal 0, which none of them gets.
+
+    Where all of /proc would have to be searched for them, do nothing: that takes longer than it can save.
+    """
+    if not (tree.HAS_OWN_PROC and tree.has_children_file()):
+        return
     for number, process in enumerate(tree.look(holder, spared)):
         if process.pid != holder:
             send(process.pid, process.starttime, (0,))

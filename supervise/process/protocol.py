@@ -33,7 +33,7 @@ rejected: their module takes longer to load than a short run does.
                                         Answer: ("alive", number, at), after ("exited", ...) if it has ended.
     ("stop", signal, is_delivered)      Signal the tree, with CONT alone where the tree has the signal already.
         + descriptor                    The order is carried out only if the pipe gives a byte.
-    ("rehearse",) + descriptor          Do what "stop" does, but send no signal.
+    ("rehearse",) + descriptor          Look at the tree as for "stop", but send no signal.
     ("kill",)                           Kill the tree.  Answer: ("empty", survivors) if the command was spawned.
     ("root", signal)                    Send the command's own process that signal.
     ("list",)                           Answer: ("listed", processes).

@@ -189,10 +189,11 @@ class Runner:
 
     @property
     def _rehearsal_at(self) -> float:
-        """Return when to rehearse the stop of the next deadline; infinity where no command runs."""
-        if self.machine.phase is not Phase.RUNNING:
+        """Return when to rehearse the stop of the next deadline; infinity where none lies ahead, or no command runs."""
+        # In a pause the machine wakes for nothing.
+        if self.machine.phase is not Phase.RUNNING or self.machine.wake_at == inf:
             return inf
-        return self._rehearsal.due(min(self.machine.deadlines.values(), default=inf))
+        return self._rehearsal.due(min(self.machine.deadlines.values(), default=inf), self.now())
 
     def tick(self) -> None:
         """Hand the machine all that is known by now, then the time."""

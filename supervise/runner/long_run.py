@@ -29,9 +29,10 @@ _giving_up = _thread.allocate_lock()
 """The thread that gives the run up holds this lock."""
 
 
-def run(launched: Launched, end: "End") -> "NoReturn":
+def run(launched: Launched, add_packages: "Callable[[], None]", end: "End") -> "NoReturn":
     """Run the command to its end, and end the process by `end` as the run has ended.
 
+    `add_packages` is called before the first library of others is imported, while the bytes of the command flow.
     Raises EarlyExit where a short run is over after all and there is nothing to report, and where the threads that the
     run needs cannot be had.
     """
@@ -49,14 +50,14 @@ def run(launched: Launched, end: "End") -> "NoReturn":
         relay.watch(launched)
         sys.setswitchinterval(IMPORT_SWITCH_SECONDS)
         gc.enable()
-        _go_on(launched, end)
+        _go_on(launched, add_packages, end)
     except EarlyExit:
         raise
     except Exception as error:
         _give_up(launched, f"{_fault_of(error)}; stopping the command", end)
 
 
-def _go_on(launched: Launched, end: "End") -> "NoReturn":
+def _go_on(launched: Launched, add_packages: "Callable[[], None]", end: "End") -> "NoReturn":
     """Watch the command to its end, and end the process as the run has ended."""
     from supervise.runner import dispatcher
     from supervise.runner.finish import finish
@@ -70,6 +71,7 @@ def _go_on(launched: Launched, end: "End") -> "NoReturn":
     if runner.outcome is None:
         from supervise.runner import lazy
 
+        add_packages()
         lazy.load_trio()
         from supervise.runner import loop
 

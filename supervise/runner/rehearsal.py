@@ -25,6 +25,8 @@ AWAKE_SECONDS = 0.5
 """Seconds from the start of the supervision on in which nothing is rehearsed: no page was idle for long."""
 QUESTION = -1
 """The number of a question whose answer means nothing."""
+LATEST_SECONDS = 0.003
+"""Seconds before a deadline from which on a rehearsal could make the stop late."""
 
 
 class Rehearsal:
@@ -37,8 +39,13 @@ class Rehearsal:
         self._last = now + AWAKE_SECONDS
         """The second of the run up to which no rehearsal is needed."""
 
-    def due(self, deadline: float) -> float:
-        """Return when to rehearse for that deadline, which may be in the past; infinity where no rehearsal is left."""
+    def due(self, deadline: float, now: float) -> float:
+        """Return when to rehearse for that deadline, which may be in the past; infinity where no rehearsal is left.
+
+        A holder that does not read what was sent to it can rehearse nothing.
+        """
+        if now > deadline - LATEST_SECONDS or self._launched.child.channel.has_unsent:
+            return inf
         return next((at for lead in LEAD_SECONDS if (at := deadline - lead) > self._last), inf)
 
     def perform(self, now: float) -> None:

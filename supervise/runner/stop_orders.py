@@ -75,14 +75,15 @@ class StopOrders:
         self._begin()
 
     def rehearse(self) -> None:
-        """Have the holder do what an order to stop asks for, but for the signals."""
+        """Do what an order to stop takes, here and in the holder, but send no signal to any process."""
         try:
             claim = _new_claim()
         except OSError:
             return
         self._launched.child.channel.send(("rehearse",), (claim,))
         os.close(claim)
-        self.rouse()
+        if not self._is_holder():
+            freezer.is_still(self._launched.child.guardian.pid)
 
     def kill(self) -> None:
         """Order the holder to kill the whole tree."""

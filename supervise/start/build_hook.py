@@ -25,7 +25,7 @@ EXIT_ERROR = 125
 """The exit code of a native start that has no script beside it."""
 
 
-class BuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class BuildHook(BuildHookInterface):  # type: ignore[type-arg]  # this hook needs no options
     """Adds `supervise`, and `supervise-python` beside it where `supervise` is the native start (see native.c)."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -7,14 +7,14 @@
  * `site` takes a tenth of the time of a start.  A shell in between would drop each variable whose name is no name of the
  * shell.  Where nothing could compile this file, the script is the program itself.
  *
- * The file needs no C library: the start of one takes longer than all of this, and a static file works in each
+ * The file is linked with no C library, whose start takes longer than all of this: a static file works in each
  * distribution.  Sources: execve(2), proc(5), getauxval(3), syscall(2).
  */
 
-#include <asm/errno.h>
-#include <asm/unistd.h>
-#include <linux/auxvec.h>
-#include <linux/fcntl.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
 
 #define EXIT_ERROR 125 /* as in supervise/core/exit_codes.py */
 #define PATH_BYTES 4096 /* PATH_MAX of Linux */
@@ -77,6 +77,7 @@ static const char *text_of(long error)
     switch (-error) {
     case ENOENT: return "no such file or directory";
     case EACCES: return "permission denied";
+    case ENAMETOOLONG: return "the path is too long";
     case E2BIG: return "the arguments and the environment are too long";
     case ENOMEM: return "out of memory";
     default: return "the system refuses it";
@@ -105,8 +106,10 @@ static long open_beside(char *path, long length)
     static const char name[] = SCRIPT_NAME;
     while (length > 0 && path[length - 1] != '/')
         length--;
-    if (length + (long)sizeof name > PATH_BYTES)
-        return -ENOENT;
+    if (length + (long)sizeof name > PATH_BYTES) {
+        path[0] = 0;
+        return -ENAMETOOLONG;
+    }
     for (long i = 0; i < (long)sizeof name; i++)
         path[length + i] = name[i];
     return system_call(__NR_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);

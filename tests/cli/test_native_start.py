@@ -58,9 +58,12 @@ def test_the_interpreter_is_that_of_the_first_line(
 
 
 def test_the_path_of_the_interpreter_may_have_a_space(supervise: Place, native: Path) -> None:
-    python = supervise.file("with space/python3")
-    python.parent.mkdir()
+    """As in a virtual environment whose folder has one."""
+    python = supervise.file("with space/bin/python3")
+    python.parent.mkdir(parents=True)
     python.symlink_to(Path(sys.executable).resolve())
+    for name in ("lib", "pyvenv.cfg"):
+        supervise.file(f"with space/{name}").symlink_to(Path(sys.prefix, name))
     with_script(native, supervise.program, f"#!{python}")
     assert run(native, "--no-record", "--", "sh", "-c", "exit 7").returncode == 7
 

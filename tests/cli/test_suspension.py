@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ def tree_of(running: Running) -> list[int]:
     """Return the pids of the supervisor and its descendants, parents first."""
     found = [running.pid]
     for pid in found:
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            found += [int(word) for word in task.read_text().split()]
+        # A step of the command may end meanwhile.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                found += [int(word) for word in task.read_text().split()]
     return found
 
 

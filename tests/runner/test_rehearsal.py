@@ -12,7 +12,7 @@ import pytest
 from supervise.core.policy import Policy
 from supervise.process import channel
 from supervise.process.holder import Holder
-from supervise.runner.rehearsal import AWAKE_SECONDS, LEAD_SECONDS, QUESTION, Rehearsal
+from supervise.runner.rehearsal import AWAKE_SECONDS, LATEST_SECONDS, LEAD_SECONDS, QUESTION, Rehearsal
 from supervise.runner.stop_orders import StopOrders
 from tests.support.harness import HANG_SECONDS, PYTHON, Place
 
@@ -64,20 +64,36 @@ def received(one: channel.Channel) -> list[tuple[Any, tuple[int, ...]]]:
 def test_it_is_due_some_times_before_the_deadline_and_never_twice(ends: tuple[channel.Channel, Holder]) -> None:
     one = rehearsal(ends[0], Policy(timeout=10.0))
     for lead in LEAD_SECONDS:
-        assert one.due(10.0) == 10.0 - lead
+        assert one.due(10.0, 5.0) == 10.0 - lead
         one.perform(10.0 - lead)
-    assert one.due(10.0) == inf
+    assert one.due(10.0, 10.0 - LEAD_SECONDS[-1]) == inf
     # A deadline that has moved is another one, and a late rehearsal stands for those that it has missed.
-    assert one.due(20.0) == 20.0 - LEAD_SECONDS[0]
+    assert one.due(20.0, 10.0) == 20.0 - LEAD_SECONDS[0]
     one.perform(20.0 - LEAD_SECONDS[-1] - 0.001)
-    assert one.due(20.0) == 20.0 - LEAD_SECONDS[-1]
+    assert one.due(20.0, 19.0) == 20.0 - LEAD_SECONDS[-1]
 
 
 def test_it_is_not_due_at_the_start_or_without_a_deadline(ends: tuple[channel.Channel, Holder]) -> None:
     one = rehearsal(ends[0], Policy(timeout=AWAKE_SECONDS))
-    assert one.due(AWAKE_SECONDS) == inf
-    assert one.due(AWAKE_SECONDS + LEAD_SECONDS[0] + 0.1) == pytest.approx(AWAKE_SECONDS + 0.1)
-    assert one.due(inf) == inf
+    assert one.due(AWAKE_SECONDS, 0.0) == inf
+    assert one.due(AWAKE_SECONDS + LEAD_SECONDS[0] + 0.1, 0.0) == pytest.approx(AWAKE_SECONDS + 0.1)
+    assert one.due(inf, 0.0) == inf
+
+
+@pytest.mark.parametrize("now", [20.0 - LATEST_SECONDS / 2, 20.0, 20.1])
+def test_it_is_not_due_just_before_the_deadline_or_after_it(ends: tuple[channel.Channel, Holder], now: float) -> None:
+    assert rehearsal(ends[0], Policy(timeout=20.0)).due(20.0, now) == inf
+
+
+def test_it_is_not_due_where_the_holder_does_not_read(ends: tuple[channel.Channel, Holder]) -> None:
+    one = rehearsal(ends[0], Policy(timeout=20.0))
+    assert one.due(20.0, 19.9) < 20.0
+    for number in range(100_000):
+        ends[0].send(("root", number))
+        if ends[0].has_unsent:
+            break
+    assert ends[0].has_unsent
+    assert one.due(20.0, 19.9) == inf
 
 
 @pytest.mark.parametrize(

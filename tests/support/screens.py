@@ -5,11 +5,12 @@ No step sleeps: each waits, with a bound, for a text that a person would wait to
 
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 import pexpect
@@ -23,6 +24,8 @@ SHELLS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "sh": ["dash", "-i"],
 }
+LAST_BYTES_SECONDS = 0.2
+"""Seconds to wait for the end of the output of a program that has ended; a process that it has left may keep it open."""
 CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH = "\x03", "\x04", "\x1a", "\x1c"
 
 
@@ -142,6 +145,13 @@ class Screen:
             except pexpect.EOF:
                 break
             else:
+                self.transcript += data
+                self._stream.feed(data)
+        # pexpect takes the end of the program for that of its output, whose last bytes the kernel may still be moving to
+        # this end of the terminal. A read waits for them, and fails once there are no more (EIO).
+        with suppress(OSError):
+            while select.select([self._child.child_fd], [], [], LAST_BYTES_SECONDS)[0]:
+                data = os.read(self._child.child_fd, 1 << 16)
                 self.transcript += data
                 self._stream.feed(data)
         self._child.wait()

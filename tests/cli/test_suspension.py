@@ -28,16 +28,18 @@ def tree_of(running: Running) -> list[int]:
 
 
 def stop_all(pids: list[int]) -> None:
-    """Stop these processes by STOP."""
+    """Stop these processes by STOP, but for a step of the command that ends meanwhile."""
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: all(state_of(pid) == "T" for pid in pids))
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(state_of(pid) in "TZX" for pid in pids))
 
 
 def continue_all(pids: list[int]) -> None:
     """Continue these processes, children first."""
     for pid in reversed(pids):
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def has_control_socket(place: Place) -> bool:

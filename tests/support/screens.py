@@ -25,7 +25,7 @@ SHELLS = {
     "sh": ["dash", "-i"],
 }
 LAST_BYTES_SECONDS = 0.2
-"""Seconds to wait for the end of the output of a program that has ended; a process that it has left may keep it open."""
+"""Seconds to wait for the last output of a program that has ended; a process that it has left may hold the terminal."""
 CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH = "\x03", "\x04", "\x1a", "\x1c"
 
 
@@ -147,8 +147,8 @@ class Screen:
             else:
                 self.transcript += data
                 self._stream.feed(data)
-        # pexpect takes the end of the program for that of its output, whose last bytes the kernel may still be moving to
-        # this end of the terminal. A read waits for them, and fails once there are no more (EIO).
+        # pexpect takes the end of the program for that of its output, whose last bytes the kernel may still be moving
+        # to this end of the terminal. A read waits for them, and fails once there are no more (EIO).
         with suppress(OSError):
             while select.select([self._child.child_fd], [], [], LAST_BYTES_SECONDS)[0]:
                 data = os.read(self._child.child_fd, 1 << 16)

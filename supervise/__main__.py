@@ -2,7 +2,7 @@
 
 import _signal
 import gc
-import os
+import posix
 import sys
 from time import monotonic
 
@@ -37,7 +37,7 @@ def main(add_packages: "Callable[[], None] | None" = None) -> None:
             sys.stderr = sys.__stderr__
             raise
         # Memory ran out before the command existed, even for the first libraries.
-        os.write(2, b"supervise: cannot start: out of memory\n")
+        posix.write(2, b"supervise: cannot start: out of memory\n")
         _end_process(EXIT_ERROR)
 
 
@@ -58,8 +58,9 @@ def _main(add_packages: "Callable[[], None]") -> None:
     if is_run:
         _load(FAST_PATH)
     from supervise.options import argv
+    from supervise.process import system
 
-    request = argv.read(words, os.environ) if is_run else None
+    request = argv.read(words, system.environ_text()) if is_run else None
     if request is None:
         add_packages()
         from supervise.commands import invocation
@@ -68,7 +69,7 @@ def _main(add_packages: "Callable[[], None]") -> None:
         if call is None:
             from supervise.commands import app
 
-            asked = app.main(words, os.environ)
+            asked = app.main(words, system.environ_text())
             if isinstance(asked, invocation.Invocation):
                 call = asked
             else:
@@ -127,12 +128,12 @@ def _load(names: "tuple[str, ...]") -> None:
 def _bytecode(source: str, magic: bytes) -> memoryview:
     """Return the bytecode of that source file; raises OSError or ValueError where there is none that is up to date."""
     folder, _, name = source.removesuffix(".py").rpartition("/")
-    made = os.stat(source)
-    fd = os.open(f"{folder}/__pycache__/{name}.{sys.implementation.cache_tag}.pyc", os.O_RDONLY | os.O_CLOEXEC)
+    made = posix.stat(source)
+    fd = posix.open(f"{folder}/__pycache__/{name}.{sys.implementation.cache_tag}.pyc", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        data = os.read(fd, BYTECODE_BYTES)
+        data = posix.read(fd, BYTECODE_BYTES)
     finally:
-        os.close(fd)
+        posix.close(fd)
     fields = 0, int(made.st_mtime) & 0xFFFFFFFF, made.st_size & 0xFFFFFFFF
     if data[:HEADER_BYTES] != magic + b"".join(field.to_bytes(4, "little") for field in fields):
         raise ValueError(name)
@@ -166,7 +167,7 @@ def _end_process(code: int, signal: "int | None" = None) -> "NoReturn":
         from supervise.process import signals
 
         signals.die_of(signal)
-    os._exit(code)
+    posix._exit(code)
 
 
 def _fill_stdio() -> None:
@@ -176,7 +177,7 @@ def _fill_stdio() -> None:
     """
     for number in range(3):
         try:
-            os.fstat(number)
+            posix.fstat(number)
         except OSError:
             _open_nothing()
 
@@ -184,7 +185,7 @@ def _fill_stdio() -> None:
 def _open_nothing() -> None:
     try:
         # Output to that descriptor is discarded, and the exit code of the command is kept.
-        os.open(os.devnull, os.O_RDWR)
+        posix.open("/dev/null", posix.O_RDWR)
     except OSError:
         from supervise.process import null
 
@@ -214,6 +215,8 @@ def _begin_anew() -> None:
 
     The current folder and PYTHONPATH are meant for the imports of the command, not for those of supervise.
     """
+    import os
+
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = f"import sys; sys.path.append({folder!r}); from supervise.__main__ import main; main()"
     if not _had_lc_ctype():

@@ -4,7 +4,7 @@ Memory or descriptors may be what is short, so the launch loads this module befo
 itself loads only what it can do without.
 """
 
-import os
+import posix
 
 from supervise import EXIT_ERROR
 from supervise.options.table import BadValueError
@@ -104,7 +104,7 @@ def say(text: str) -> None:
         stderr.say(text)
     except (OSError, ImportError):
         try:
-            os.write(2, "".join(one if one.isprintable() else "?" for one in f"supervise: {text}").encode() + b"\n")
+            posix.write(2, "".join(one if one.isprintable() else "?" for one in f"supervise: {text}").encode() + b"\n")
         except OSError:
             pass
 

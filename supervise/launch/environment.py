@@ -1,9 +1,9 @@
 """The environment of the command: the changes to supervise's own, for the run and for each attempt."""
 
-import os
 from time import monotonic, time
 
 from supervise.options.table import DEADLINE, RECOVERED_FROM, RESTARTED, UNREPORTED
+from supervise.process import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ def of_hooks(info: "RunInfo") -> "dict[bytes, bytes]":
     supervise in a hook is bound by none of this run's limits.
     """
     left_out = _without_own(info)
-    return {name: value for name, value in os.environb.items() if name not in left_out}
+    return {name: value for name, value in system.environ().items() if name not in left_out}
 
 
 def _without_own(info: "RunInfo") -> "Variables":
     """Return the changes that take away what is meant for this run of supervise alone."""
-    variables: Variables = {os.fsencode(name): None for name in info.request.withheld}
+    variables: Variables = {system.fsencode(name): None for name in info.request.withheld}
     if is_lc_ctype_ours():
         variables[b"LC_CTYPE"] = None
     for own in (RECOVERED_FROM, RESTARTED, UNREPORTED):
-        if own in os.environ:
+        if own.encode() in system.environ():
             variables[own.encode()] = None
     return variables
 
@@ -59,7 +59,7 @@ def _restarts() -> "tuple[int, str]":
 
     The outcome is '' where the engine does not tell it.
     """
-    count, _, outcome = os.environ.get(RESTARTED, "").partition(" ")
+    count, _, outcome = system.environ().get(RESTARTED.encode(), b"").decode(errors="replace").partition(" ")
     is_whole = count.isdecimal() and len(count) < 10 and outcome in ("resumable", "lost", "cancelled", "unknown")
     return (int(count), "" if outcome == "unknown" else outcome) if is_whole else (0, "")
 
@@ -77,4 +77,4 @@ def is_lc_ctype_ours() -> bool:
     """Return whether Python has set LC_CTYPE, in the C locale (PEP 538): the command must not see that value."""
     from supervise.process import spawn
 
-    return b"LC_CTYPE" in os.environb and not spawn.had_lc_ctype()
+    return b"LC_CTYPE" in system.environ() and not spawn.had_lc_ctype()

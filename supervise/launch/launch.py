@@ -4,13 +4,14 @@ What is imported at the top is loaded before the command exists: built-in module
 Each thing that only some runs ask for has a file of its own, which only those runs load.
 """
 
-import os
+import posix
 import sys
 
 from supervise.launch import environment
 from supervise.launch.early_exit import Refusal, reason_of, refuse, refuse_start, take_back
 from supervise.launch.state import Launched, hands_back
 from supervise.options.table import DEADLINE, RECOVERED_FROM, BadValueError
+from supervise.process import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _admit(launched: Launched) -> "TurnedAway | None":
     has_files = launched.info.result_files or values["events"] or values["log"]
     waits = values["lock"] or values["start_jitter"]
     is_tied = values["with_parent"] or values["stop_on_eof"]
-    is_limited = values["runner_margin"] or DEADLINE in os.environ
+    is_limited = values["runner_margin"] or DEADLINE.encode() in system.environ()
     if has_files or waits or is_tied or is_limited or launched.info.is_in_job or values["ping"]:
         from supervise.launch import admission
 
@@ -149,7 +150,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
     launched.child.change_environment(environment.of_run(launched.info))
     if values["retries"]:
         launched.child.keep_stdin()
-    if values["name"] or RECOVERED_FROM in os.environ:
+    if values["name"] or RECOVERED_FROM.encode() in system.environ():
         from supervise.launch import run_record
 
         if run_record.was_predecessor_lost(values):
@@ -175,7 +176,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
         launched.info.put_fence(ci_fence.new_token())
         if not launched.info.holds_output:
             # The guardian has no stderr of its own any more when it obeys its first messages.
-            first.append((ci_fence.last_line(launched.info.fence), (os.dup(2),)))
+            first.append((ci_fence.last_line(launched.info.fence), (posix.dup(2),)))
     if launched.info.is_monitored:
         from supervise.launch import monitors
 

@@ -4,7 +4,7 @@ Such a run ends before any library is loaded.  This file is loaded while the gua
 """
 
 import _signal
-import os
+import posix
 import select
 from time import monotonic
 
@@ -91,8 +91,8 @@ def _plain_end(launched: Launched) -> "int | None":
         return None
     for message in launched.child.heard:
         match message:
-            case ("exited", status, at, False) if os.WIFEXITED(status):
-                code = os.WEXITSTATUS(status)
+            case ("exited", status, at, False) if posix.WIFEXITED(status):
+                code = posix.WEXITSTATUS(status)
                 if code and launched.info.holds_output:
                     return None
                 if launched.files.record is None and not launched.info.result_files:

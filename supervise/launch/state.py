@@ -6,11 +6,12 @@ streams are in a file of their own: a run that is over at once, and silent, has 
 """
 
 import _signal
-import os
+import posix
 import select
 from time import gmtime, monotonic, strftime, time
 
 from supervise.options.table import OFF_RECORD, SECRET_FILE, WORD_SEPARATOR
+from supervise.process import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class RunInfo:
     @property
     def is_in_job(self) -> bool:
         """Return whether an engine of batch jobs may tell the end of a job around this run (`--no-engine`)."""
-        return not self.values["no_engine"] and any(map(os.environ.get, ENGINE_VARIABLES))
+        return not self.values["no_engine"] and any(system.environ().get(one.encode()) for one in ENGINE_VARIABLES)
 
     def drop_option(self, key: str) -> None:
         """Go on as if that option had no value: its file does not answer."""
@@ -232,8 +233,6 @@ class RunInfo:
         if values["timestamps"] is not None or values["prefix"]:
             # Each stream has its own beginnings of lines.
             return False
-        from supervise.process import system
-
         return system.is_same_file(1, 2)
 
     def first_limit(self) -> float:
@@ -296,11 +295,11 @@ class Child:
         Raises OSError.
         """
         self.spoke_first = -1
-        out, out_sink = os.pipe()
+        out, out_sink = posix.pipe()
         if is_one:
             self.sources = (out,)
             return 0, out_sink, out_sink
-        err, err_sink = os.pipe()
+        err, err_sink = posix.pipe()
         self.sources = out, err
         return 0, out_sink, err_sink
 
@@ -311,12 +310,12 @@ class Child:
     def close_ends(self, stdio: "Stdio") -> None:
         """Close the command's ends, of which the guardian has copies."""
         for fd in {*stdio} - {0}:
-            os.close(fd)
+            posix.close(fd)
 
     def close_sources(self) -> None:
         """Close the supervisor's ends, which no pump has."""
         for source in self.sources:
-            os.close(source)
+            posix.close(source)
 
     def note_first(self, sources: "list[int]") -> None:
         """Note in which sources the first bytes were seen."""
@@ -394,9 +393,9 @@ class Child:
         from supervise.process import channel
 
         self.channel, theirs = channel.pair()
-        wake, self.own_holder_trigger = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(self.own_holder_trigger, False)
+        wake, self.own_holder_trigger = posix.pipe()
+        posix.set_blocking(wake, False)
+        posix.set_blocking(self.own_holder_trigger, False)
         return theirs, wake
 
     def enter(self, cgroup: "CommandCgroup") -> None:
@@ -419,7 +418,7 @@ class Child:
 
     def holder(self) -> int:
         """Return the pid of the process that holds the command."""
-        return os.getpid() if self.own_holder_trigger >= 0 else self.guardian.pid
+        return posix.getpid() if self.own_holder_trigger >= 0 else self.guardian.pid
 
     def wait_for_channel(self, seconds: float) -> bool:
         """Return whether the holder of the command sends a message, or its end, within that time."""
@@ -637,7 +636,7 @@ class Launched:
         self, request: "Request", caller: int = -1, began: "float | None" = None, front: "Front | None" = None
     ) -> None:
         """`caller`, `front`: see Child.  `began`: when the supervisor was called, by CLOCK_MONOTONIC."""
-        self.info = RunInfo(request, began, front.parent if front else os.getppid())
+        self.info = RunInfo(request, began, front.parent if front else posix.getppid())
         self.child = Child(caller, front)
         self.terminals = Terminals()
         self.files = Files()
@@ -659,7 +658,7 @@ class Launched:
             "courier": self.monitoring.courier.fileno() if self.monitoring.courier else -1,
             "results": {key: path for key, path in info.result_files.items() if key != "report"},
         }
-        return info.started_at, info.started, os.getpid(), start, values["report"], self.files.plan is not None
+        return info.started_at, info.started, posix.getpid(), start, values["report"], self.files.plan is not None
 
     def hear(self) -> bool:
         """Take one message of the guardian, if there is one; return False where the guardian has gone."""
@@ -731,11 +730,11 @@ def _service_of(word: str) -> str:
     if word != "auto":
         return word if word in CI_VARIABLES else ""
     for service, variable in CI_VARIABLES.items():
-        if os.environ.get(variable) == "true":
+        if system.environ().get(variable.encode()) == b"true":
             return service
     return ""
 
 
 def _id_of(epoch: float) -> str:
     """Return the id of a run that began then, in seconds since the epoch: ids sort by time."""
-    return f"{strftime('%Y%m%d-%H%M%S', gmtime(int(epoch)))}-{int(epoch % 1 * 1e6):06}{os.urandom(2).hex()}"
+    return f"{strftime('%Y%m%d-%H%M%S', gmtime(int(epoch)))}-{int(epoch % 1 * 1e6):06}{posix.urandom(2).hex()}"

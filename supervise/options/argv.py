@@ -5,7 +5,7 @@ same Request for the same words or says what is wrong. This module is loaded bef
 built-in modules only; argparse or click would cost more than the start of the command.
 """
 
-import os
+import posix
 import sys
 
 from supervise.options import paths
@@ -138,7 +138,7 @@ def fill(
         sources[option.name] = "the configuration, " + ".".join(setting.path) if setting else source
     if configured or values["config"]:
         # The words include the configured values of now. A later configuration must add nothing to them.
-        words["config"] = os.devnull
+        words["config"] = "/dev/null"
         words.pop("profile", None)
     _check_together(values, written or {}, words)
     # All variables of options are withheld, used or not: they must not set options of a supervise inside the command.
@@ -251,7 +251,7 @@ def _has_no_file(environ: "Mapping[str, str]") -> bool:
     if not system.is_at_hand(path) or not paths.deepest_trusted_folder(folder):
         return False
     try:
-        os.stat(path)
+        posix.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:

@@ -3,7 +3,7 @@
 The import of platformdirs costs as much as three short commands.
 """
 
-import os
+import posix
 import sys
 
 TYPE_CHECKING = False
@@ -37,17 +37,17 @@ def own_state(environ: "Mapping[str, str]") -> "tuple[str | None, str]":
     return _own(environ, state)
 
 
-def deepest_trusted_folder(path: str) -> "tuple[os.stat_result, bool] | None":
+def deepest_trusted_folder(path: str) -> "tuple[posix.stat_result, bool] | None":
     """Return the stat of the deepest existing folder on the path, and whether it is the path itself.
 
     None if `files/private_files.py` has to check the path: if a folder on it does not belong to the effective user or
     root, or another user may write it. Otherwise no other user can change a name on the path between this check and the
     use of the path, so no descriptor is needed. Loading that module would cost a short run 3 % of its time.
     """
-    us, at, found = os.geteuid(), 1, None
+    us, at, found = posix.geteuid(), 1, None
     while True:
         try:
-            here = os.lstat(path[:at])
+            here = posix.lstat(path[:at])
         except OSError:
             return (found, False) if found else None
         if here.st_mode & 0o170022 != 0o040000 or (here.st_uid != us and here.st_uid != 0):
@@ -90,7 +90,7 @@ def _is_users(home: str) -> bool:
     from supervise.files import ownership
 
     try:
-        return ownership.is_us(os.stat(home).st_uid)
+        return ownership.is_us(posix.stat(home).st_uid)
     except OSError:
         return False
 
@@ -109,7 +109,7 @@ def _folder(environ: "Mapping[str, str]", variable: str, below_home: str, word: 
         if not home:
             return None
         base = f"{home.rstrip('/')}/{below_home}"
-    return os.path.join(base, NAME)
+    return f"{base}{NAME}" if base[-1] == "/" else f"{base}/{NAME}"
 
 
 def _home() -> str:
@@ -117,7 +117,7 @@ def _home() -> str:
     import pwd
 
     try:
-        home = pwd.getpwuid(os.geteuid()).pw_dir
+        home = pwd.getpwuid(posix.geteuid()).pw_dir
     except KeyError:
         return ""
     return home if home[:1] == "/" else ""

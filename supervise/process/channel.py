@@ -12,7 +12,7 @@ sent and read by `_socket`: a run without a record sends none, and does not load
 """
 
 import _thread
-import os
+import posix
 import select
 from marshal import dumps, loads
 from sys import byteorder
@@ -65,14 +65,14 @@ class _Parcel:
         Raises OSError.
         """
         while len(self.packets) > 1:
-            os.write(fd, MORE_FOLLOW + self.packets[0])
+            posix.write(fd, MORE_FOLLOW + self.packets[0])
             self.is_begun = True
             del self.packets[0]
         if not self.fds:
-            os.write(fd, IS_COMPLETE + self.packets[0])
+            posix.write(fd, IS_COMPLETE + self.packets[0])
             return
         if not self.is_announced:
-            os.write(fd, CARRIES)
+            posix.write(fd, CARRIES)
             self.is_announced = self.is_begun = True
         import _socket
 
@@ -86,13 +86,13 @@ class _Parcel:
         Raises OSError where the process can have no more descriptors.
         """
         if self.fds and not self.is_owner:
-            self.fds, self.is_owner = tuple(os.dup(fd) for fd in self.fds), True
+            self.fds, self.is_owner = tuple(posix.dup(fd) for fd in self.fds), True
 
     def drop(self) -> None:
         """Close the copies of the descriptors: the message has been sent, or will not be."""
         if self.is_owner:
             for fd in self.fds:
-                os.close(fd)
+                posix.close(fd)
 
 
 class Channel:
@@ -101,7 +101,7 @@ class Channel:
     __slots__ = ("_begun", "_fd", "_guard", "_is_carrying", "_unsent")
 
     def __init__(self, fd: int) -> None:
-        os.set_blocking(fd, False)
+        posix.set_blocking(fd, False)
         self._fd = fd
         self._begun = b""
         """The packets so far of a message that is not complete."""
@@ -185,7 +185,7 @@ class Channel:
                 if self._is_carrying:
                     data, fds = _receive_rights(self._fd)
                 else:
-                    data = os.read(self._fd, PACKET_BYTES + 1)
+                    data = posix.read(self._fd, PACKET_BYTES + 1)
             except BlockingIOError:
                 if not self._wait(select.POLLIN, until):
                     raise
@@ -236,7 +236,7 @@ class Channel:
         self._drop_unsent()
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            posix.close(fd)
 
 
 def pair() -> "tuple[Channel, Channel]":
@@ -247,7 +247,7 @@ def pair() -> "tuple[Channel, Channel]":
     # The kernel writes into this object, which nothing else holds.
     ends = bytes(2 * INT_BYTES)
     try:
-        is_made = system.call("socketpair", AF_UNIX, SOCK_SEQPACKET | os.O_CLOEXEC, 0, ends) == 0
+        is_made = system.call("socketpair", AF_UNIX, SOCK_SEQPACKET | posix.O_CLOEXEC, 0, ends) == 0
     except ImportError:
         is_made = False
     if not is_made:

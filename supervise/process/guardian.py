@@ -7,7 +7,7 @@ fork is copied.
 """
 
 import _signal
-import os
+import posix
 import select
 from time import monotonic, sleep
 
@@ -76,7 +76,7 @@ class Guardian:
     def keep(self) -> bool:
         """Have the guardian stay until it is dismissed; return False where it has exited, with its command."""
         leave, self._leave = self._leave, -1
-        return leave < 0 or bool(os.read(leave, 1))
+        return leave < 0 or bool(posix.read(leave, 1))
 
     def leave_terminal(self) -> None:
         """Have the guardian leave the caller's terminal and session, with the supervisor."""
@@ -86,7 +86,7 @@ class Guardian:
     def forget_permit(self) -> None:
         """Close the permit: the record is made, or will not be."""
         if self._permit >= 0:
-            os.close(self._permit)
+            posix.close(self._permit)
             self._permit = -1
 
     def take_permit(self) -> bool:
@@ -95,22 +95,22 @@ class Guardian:
         if permit < 0:
             return False
         try:
-            return bool(os.read(permit, 1))
+            return bool(posix.read(permit, 1))
         finally:
-            os.close(permit)
+            posix.close(permit)
 
     def give_up(self) -> None:
         """Kill the guardian, since it hangs; in an uninterruptible sleep it may outlive the supervisor."""
         self.is_given_up = True
         try:
-            os.kill(self.pid, _signal.SIGKILL)
-            os.waitpid(self.pid, os.WNOHANG)
+            posix.kill(self.pid, _signal.SIGKILL)
+            posix.waitpid(self.pid, posix.WNOHANG)
         except OSError:
             pass
 
     def wake(self) -> None:
         """Continue the guardian, should the command have stopped it (`kill -STOP $PPID`)."""
-        os.kill(self.pid, _signal.SIGCONT)
+        posix.kill(self.pid, _signal.SIGCONT)
 
     def wait(self) -> None:
         """Wait until the guardian has stopped the command and exited, and reap it; rouse it where it stands still.
@@ -119,7 +119,7 @@ class Guardian:
         """
         from supervise.process import freezer
 
-        while not os.waitpid(self.pid, os.WNOHANG)[0]:
+        while not posix.waitpid(self.pid, posix.WNOHANG)[0]:
             if freezer.is_still(self.pid):
                 freezer.rouse(self.pid)
             sleep(WAKE_SECONDS)
@@ -147,8 +147,8 @@ class Guardian:
         try:
             self.channel.flush(DISMISS_SECONDS)
             if not self._has_hung_up(DISMISS_SECONDS):
-                os.kill(self.pid, _signal.SIGKILL)
-            os.waitpid(self.pid, 0 if self._has_hung_up(DISMISS_SECONDS) else os.WNOHANG)
+                posix.kill(self.pid, _signal.SIGKILL)
+            posix.waitpid(self.pid, 0 if self._has_hung_up(DISMISS_SECONDS) else posix.WNOHANG)
         except (ChildProcessError, ProcessLookupError):
             pass
 
@@ -198,8 +198,8 @@ def fork(
     ours, theirs = channel.pair()
     leave = _byte() if may_leave else -1
     permit = _byte() if maker else -1
-    wake, trigger = os.pipe()
-    holder = Holder(theirs, wake, os.getpgrp() if has_terminal else None)
+    wake, trigger = posix.pipe()
+    holder = Holder(theirs, wake, posix.getpgrp() if has_terminal else None)
     holder.leave, holder.permit, holder.maker = leave, permit, maker
     holder.mask, holder.kept = mask, copies
     holder.look_at_environment()
@@ -209,15 +209,15 @@ def fork(
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     # Should the guardian die, its children fall to the supervisor, from the command's first moment on.
     system.become_subreaper()
-    pid = os.fork()
+    pid = posix.fork()
     if not pid:
         ours.close()
         _serve_and_exit(holder, trigger, first, unneeded, has_terminal, on_lost, find_terminal)
     # The guardian goes first where the kernel has put it on this CPU: the command's start is what the caller waits for.
-    os.sched_yield()
+    posix.sched_yield()
     theirs.close()
-    os.close(wake)
-    os.close(trigger)
+    posix.close(wake)
+    posix.close(trigger)
     return Guardian(pid, ours, has_terminal, leave, permit, mask)
 
 
@@ -233,9 +233,9 @@ def _serve_and_exit(
     """Run the guardian in the forked process, which ends after that; for the arguments see `fork`."""
     code = 70
     try:
-        group = os.getpgrp()
+        group = posix.getpgrp()
         if not has_terminal or group:
-            os.setpgid(0, 0)
+            posix.setpgid(0, 0)
         # A group of 0 is one of another pid namespace, without a number here.  The guardian stays in it: a process that
         # leaves such a group cannot come back, and the command has to be started in it, or could not read the terminal.
         # A caller may ignore SIGCHLD: the command's status would be lost, and the command would ignore SIGCHLD too.
@@ -253,7 +253,7 @@ def _serve_and_exit(
             _begin_session(group)
         # What can wait comes after the spawn: the pages that it writes to are copied while the command is being loaded.
         for fd in unneeded:
-            os.close(fd)
+            posix.close(fd)
         _hold(holder, trigger, on_lost, find_terminal)
         code = 0
     except SupersededError:
@@ -261,10 +261,10 @@ def _serve_and_exit(
     except OSError as error:
         if not holder.root:
             # No descriptor is left, say: the supervisor reports this reason, and not that the guardian has died.
-            holder.channel.send(("failed", "error", f"cannot start: {os.strerror(error.errno or 0).lower()}"))
+            holder.channel.send(("failed", "error", f"cannot start: {posix.strerror(error.errno or 0).lower()}"))
         raise
     finally:
-        os._exit(code)
+        posix._exit(code)
 
 
 def _begin_session(group: int) -> None:
@@ -275,17 +275,17 @@ def _begin_session(group: int) -> None:
     """
     try:
         # A process that leads a group cannot begin a session (setsid(2)).
-        os.setpgid(0, group)
-        os.setsid()
+        posix.setpgid(0, group)
+        posix.setsid()
     except OSError:
         # No process of that group is left, or it has no number here. The guardian stays in a group of its own.
-        os.setpgid(0, 0)
+        posix.setpgid(0, 0)
 
 
 def has_terminal() -> bool:
     """Return whether this process has a controlling terminal."""
     try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        posix.close(posix.open("/dev/tty", posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC))
     except OSError:
         return False
     return True
@@ -315,16 +315,16 @@ def _hold(holder: Holder, trigger: int, on_lost: "OnLost", find_terminal: "Termi
 
 def _byte() -> int:
     """Return the read end of a pipe that gives one byte, to the process that reads first."""
-    source, sink = os.pipe()
-    os.write(sink, b"!")
-    os.close(sink)
+    source, sink = posix.pipe()
+    posix.write(sink, b"!")
+    posix.close(sink)
     return source
 
 
 def _listen(wake: int, trigger: int) -> None:
     """Have `wake` become readable when a child dies; a SIGCHLD that came before is pending, and counts."""
-    os.set_blocking(wake, False)
-    os.set_blocking(trigger, False)
+    posix.set_blocking(wake, False)
+    posix.set_blocking(trigger, False)
     _signal.set_wakeup_fd(trigger, warn_on_full_buffer=False)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
 
@@ -337,8 +337,8 @@ def _leave_stdio(*numbers: int) -> None:
         # No descriptor is left.  The guardian then keeps its standard streams until it exits.
         return
     for number in numbers:
-        os.dup2(nothing, number)
-    os.close(nothing)
+        posix.dup2(nothing, number)
+    posix.close(nothing)
 
 
 def _open_null() -> int:
@@ -347,7 +347,7 @@ def _open_null() -> int:
     Raises OSError, ImportError where no descriptor is left.
     """
     try:
-        return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        return posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
     except OSError:
         # Only a bare chroot needs this library: an ordinary run does not load it.
         from supervise.process import null

@@ -6,10 +6,11 @@ does and answers.
 """
 
 import _signal
-import os
+import posix
 import select
 from time import monotonic
 
+from supervise.process import system
 from supervise.process.spawn import SpawnError, find, is_whole, names_of, places, spawn
 
 TYPE_CHECKING = False
@@ -187,7 +188,7 @@ class Holder:
         try:
             if poll.poll(LAST_LINE_SECONDS * 1000):
                 # The supervisor may have died in the middle of a line.
-                os.write(fd, b"\n" + line)
+                posix.write(fd, b"\n" + line)
         except OSError:
             # The reader has left.
             pass
@@ -211,7 +212,7 @@ class Holder:
         kill = self._load()
         needs_stop_command = self.is_root_alive and self._stop_process is None
         if not self.stopping_since:
-            kill.ask_all(os.getpid(), self._stop_signal, spared=self.spared)
+            kill.ask_all(posix.getpid(), self._stop_signal, spared=self.spared)
             self._signal_unseen(self._stop_signal)
             self.stopping_since = monotonic()
         until = self.stopping_since + self._grace
@@ -224,7 +225,7 @@ class Holder:
             left = until - monotonic()
             self._wait(min(left, STOP_COMMAND_LOOK_SECONDS) if is_empty else left)
         self._signal_unseen(_signal.SIGKILL)
-        kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait, self.spared)
+        kill.kill_all(posix.getpid(), self._own_group(), self.reap, self._wait, self.spared)
         self._end_stop_command()
         self._remove_memory_cgroup()
 
@@ -302,7 +303,7 @@ class Holder:
         """Reap all children that have died, and report the command's end; return whether no child is left."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG | WAIT_ALL)
+                pid, status = posix.waitpid(-1, posix.WNOHANG | WAIT_ALL)
             except ChildProcessError:
                 break
             if pid == 0:
@@ -315,8 +316,8 @@ class Holder:
                 self._cgroup_moves = None
                 at = monotonic()
                 has_others = self._has_others()
-                if self.leave >= 0 and os.WIFEXITED(status) and not has_others:
-                    self._has_leave = bool(os.read(self.leave, 1))
+                if self.leave >= 0 and posix.WIFEXITED(status) and not has_others:
+                    self._has_leave = bool(posix.read(self.leave, 1))
                 self.channel.send(("exited", status, at, has_others))
         if self.root and not self.is_root_alive and not self.was_emptied:
             self.was_emptied = True
@@ -327,10 +328,10 @@ class Holder:
         if self.spared:
             from supervise.process import tree
 
-            return any(pid not in self.spared for pid in tree.children(os.getpid()))
+            return any(pid not in self.spared for pid in tree.children(posix.getpid()))
         try:
             # With WNOWAIT waitid(2) reaps no child.
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WAIT_ALL)
+            posix.waitid(posix.P_ALL, 0, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT | WAIT_ALL)
         except ChildProcessError:
             return False
         return True
@@ -348,7 +349,7 @@ class Holder:
                 self.fault = reason
             case ("lock",):
                 for fd in self._locks:
-                    os.close(fd)
+                    posix.close(fd)
                 self._locks = [*fds]
             case ("last_line", line):
                 self._last_line = line, fds[0]
@@ -387,7 +388,7 @@ class Holder:
                     self._stop(signal, is_delivered)
             case ("rehearse",):
                 if _is_first(fds):
-                    self._load().rehearse(os.getpid(), self.spared)
+                    self._load().rehearse(posix.getpid(), self.spared)
                     self.reap()
             case ("kill",):
                 self._kill()
@@ -414,15 +415,15 @@ class Holder:
         """
         self._is_released = True
         for fd in {*self.terminal_descriptors, self._last_line[1]} - {-1}:
-            os.close(fd)
+            posix.close(fd)
         self.terminal, self.terminal_descriptors, self._last_line = (), (), (b"", -1)
         if self.group is None:
             return
         try:
             if self.group:
                 # The leader of a group can make no session.
-                os.setpgid(0, self.group)
-            os.setsid()
+                posix.setpgid(0, self.group)
+            posix.setsid()
         except OSError:
             # The group is gone, with the command, and the guardian stays in its own.
             pass
@@ -430,7 +431,7 @@ class Holder:
     def _stop(self, signal: int, is_delivered: bool) -> None:
         self.stopping_since = monotonic()
         spared = self.group if is_delivered else None
-        self._load().ask_all(os.getpid(), signal, spared_group=spared, spared=self.spared)
+        self._load().ask_all(posix.getpid(), signal, spared_group=spared, spared=self.spared)
         self._signal_unseen(_signal.SIGCONT if is_delivered else signal)
         self.reap()
 
@@ -438,14 +439,14 @@ class Holder:
         self.stopping_since = self.stopping_since or monotonic()
         kill = self._load()
         self._signal_unseen(_signal.SIGKILL)
-        survivors = kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait, self.spared)
+        survivors = kill.kill_all(posix.getpid(), self._own_group(), self.reap, self._wait, self.spared)
         if not self.was_emptied:
             # This is also sent where no process lives, but a debugger outside of the tree keeps one from being reaped.
             self.channel.send(("empty", survivors))
 
     def look_at_environment(self) -> None:
         """Read the caller's environment; to be called before the fork, since the supervisor's pid may stand in it."""
-        self._names = names_of(os.getpid())
+        self._names = names_of(posix.getpid())
         self._is_mapping = is_whole() and not self._names
         if not self._is_mapping:
             # After the fork the guardian may have no descriptor to load it with, or find a disk that is gone.
@@ -466,13 +467,13 @@ class Holder:
         """
         assert self.maker
         message, fds, undo = self.maker()
-        if not os.read(self.permit, 1):
+        if not posix.read(self.permit, 1):
             # The supervisor waits no longer: another guardian runs the command, without a record.
             undo()
             raise SupersededError
         self.channel.send(message, fds)
         for fd in fds:
-            os.close(fd)
+            posix.close(fd)
 
     def _spawn(
         self,
@@ -508,7 +509,7 @@ class Holder:
             # The descriptors of the first command are the guardian's own, of which 0, 1 and 2 stay open.  With --pty
             # all three are one descriptor.
             for fd in {*stdio} - {0, 1, 2}:
-                os.close(fd)
+                posix.close(fd)
 
     def _enter_memory_cgroup(self) -> str:
         """Enter the memory cgroup of the command, if it has one; return the folder to go back to."""
@@ -522,7 +523,7 @@ class Holder:
         if home:
             from supervise.process.cgroup_files import enter
 
-            enter(home, os.getpid())
+            enter(home, posix.getpid())
 
     def _exact(self, variables: "Variables") -> "RawEnvironment":
         from supervise.process.raw_environment import RawEnvironment
@@ -534,7 +535,7 @@ class Holder:
         self.reap()
         if self.is_root_alive:
             try:
-                os.kill(self.root, number)
+                posix.kill(self.root, number)
             except OSError:
                 pass
 
@@ -550,9 +551,9 @@ class Holder:
         for signal in (number, _signal.SIGCONT):
             try:
                 if self._leads_group:
-                    os.killpg(self.root, signal)
+                    posix.killpg(self.root, signal)
                 elif self.is_root_alive:
-                    os.kill(self.root, signal)
+                    posix.kill(self.root, signal)
             except OSError:
                 pass
 
@@ -561,12 +562,14 @@ class Holder:
 
         self.reap()
         alive = [
-            one.pid for one in tree.look(os.getpid(), self.spared) if one.pid != os.getpid() and tree.is_alive(one)
+            one.pid
+            for one in tree.look(posix.getpid(), self.spared)
+            if one.pid != posix.getpid() and tree.is_alive(one)
         ]
         return [seen for pid in alive if (seen := tree.describe(pid))]
 
     def _own_group(self) -> int:
-        return self.group or os.getpgrp()
+        return self.group or posix.getpgrp()
 
     def _wait(self, seconds: float) -> None:
         """Wait for that many seconds at most for a child to die; drop output where no supervisor reads it any more."""
@@ -583,7 +586,7 @@ class Holder:
 
     def _clear_wake(self) -> None:
         try:
-            os.read(self.wake, 4096)
+            posix.read(self.wake, 4096)
         except BlockingIOError:
             pass
 
@@ -594,7 +597,7 @@ class Holder:
         self._load()
         self._is_supervisor = True
         self.was_emptied = False
-        supervisor = os.getpid()
+        supervisor = posix.getpid()
         children = (pid for pid in tree.children(supervisor) if pid not in self.spared)
         found = {pid: tree.stat(pid) or tree.unreadable(pid, supervisor) for pid in children}
         started = {pid: now.starttime for pid, now in found.items() if now is not None}
@@ -619,7 +622,7 @@ class Holder:
             self._load_copies().replace([*fds])
         else:
             for fd in fds:
-                os.close(fd)
+                posix.close(fd)
 
     def _load_copies(self) -> "ReadEndCopies":
         if self._copies is None:
@@ -645,10 +648,10 @@ def _is_first(fds: "Sequence[int]") -> bool:
     is_first = True
     for fd in fds:
         try:
-            is_first = bool(os.read(fd, 1))
+            is_first = bool(posix.read(fd, 1))
         except OSError:
             is_first = False
-        os.close(fd)
+        posix.close(fd)
     return is_first
 
 
@@ -656,7 +659,7 @@ def _kill_group(pid: int) -> None:
     """Kill the process group of that process if it leads a session; else the pid may be another process by now."""
     try:
         if _leads_session(pid):
-            os.killpg(pid, _signal.SIGKILL)
+            posix.killpg(pid, _signal.SIGKILL)
     except OSError:
         pass
 
@@ -664,14 +667,14 @@ def _kill_group(pid: int) -> None:
 def _leads_session(pid: int) -> bool:
     """Return whether a process has that pid, and leads a session."""
     try:
-        return os.getsid(pid) == pid
+        return posix.getsid(pid) == pid
     except OSError:
         return False
 
 
 def environment(variables: "Variables") -> "dict[bytes, bytes]":
     """Return the environment of this process with the variables replaced, and without those that are None."""
-    environ = {**os.environb, **variables}
+    environ = {**system.environ(), **variables}
     return {name: value for name, value in environ.items() if value is not None}
 
 

@@ -7,7 +7,9 @@ file, loaded before each start, would cost as much time as 15 kB of code. Only t
 """
 
 import _signal
-import os
+import posix
+
+from supervise.process import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,14 +46,14 @@ class SpawnError(Exception):
 
 def _not_executable(path: str, number: int) -> SpawnError:
     """Return the error for a file that exists and cannot be executed."""
-    return SpawnError("not_executable", f"{path}: {os.strerror(number)[0].lower()}{os.strerror(number)[1:]}")
+    return SpawnError("not_executable", f"{path}: {posix.strerror(number)[0].lower()}{posix.strerror(number)[1:]}")
 
 
 def places(name: str, environ: "Mapping[bytes, bytes]") -> "list[str]":
     """Return the paths where a shell looks for that name, in order (POSIX, XCU 2.9.1.4); none is looked at."""
     if "/" in name:
         return [name]
-    return [f"{folder or '.'}/{name}" for folder in os.fsdecode(environ.get(b"PATH", DEFAULT_PATH)).split(":")]
+    return [f"{folder or '.'}/{name}" for folder in system.fsdecode(environ.get(b"PATH", DEFAULT_PATH)).split(":")]
 
 
 def find(name: str, paths: "list[str]") -> str:
@@ -64,11 +66,11 @@ def find(name: str, paths: "list[str]") -> str:
     denied = None
     for path in paths:
         try:
-            mode = os.stat(path).st_mode
+            mode = posix.stat(path).st_mode
         except OSError:
             continue
         if mode & 0o170000 == 0o100000:
-            if os.access(path, os.X_OK):
+            if posix.access(path, posix.X_OK):
                 return path
             denied = path
         elif mode & 0o170000 != 0o040000:
@@ -114,13 +116,13 @@ def spawn(
         except OSError as error:
             number = error.errno or 0
     if number in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
-        raise SpawnError("error", f"cannot start a process: {os.strerror(number).lower()}")
+        raise SpawnError("error", f"cannot start a process: {posix.strerror(number).lower()}")
     from supervise.process import interpreter
 
     # The kernel reports an error with a script's interpreter as an error of the script.
     if _is_file(path) and (missing := interpreter.missing_interpreter(path)):
         kind: FailureKind = "not_found" if number in (errno.ENOENT, errno.ENOTDIR) else "not_executable"
-        why = os.strerror(number)
+        why = posix.strerror(number)
         # repr, since the most frequent cause is invisible: a carriage return, the line end of another system.
         raise SpawnError(kind, f"{path}: its interpreter {missing!r}: {why[0].lower()}{why[1:]}")
     if number in (errno.ENOENT, errno.ENOTDIR):
@@ -140,37 +142,37 @@ def _first() -> "bytes | None":
 def _read_first() -> "bytes | None":
     """Read the environment with which this process was executed; None where it cannot be read."""
     try:
-        fd = os.open("/proc/self/environ", os.O_RDONLY | os.O_CLOEXEC)
+        fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return None
     try:
         data = b""
-        while more := os.read(fd, 1 << 16):
+        while more := posix.read(fd, 1 << 16):
             data += more
     except OSError:
         return None
     finally:
-        os.close(fd)
+        posix.close(fd)
     return data
 
 
 def had_lc_ctype() -> bool:
     """Return whether the caller, and not Python, has set LC_CTYPE."""
-    if os.environb.get(b"LC_CTYPE") not in COERCED_LC_CTYPES:
-        return b"LC_CTYPE" in os.environb
+    if system.environ().get(b"LC_CTYPE") not in COERCED_LC_CTYPES:
+        return b"LC_CTYPE" in system.environ()
     data = _first()
     return data is None or b"\0LC_CTYPE=" in b"\0" + data
 
 
 def is_whole() -> bool:
     """Return whether Python's mapping holds all of the environment that the caller gave."""
-    if b"" in os.environb:
+    if b"" in system.environ():
         return False
     data = _first()
     if data is None:
         return True
-    of_python = b"LC_CTYPE" in os.environb and b"\0LC_CTYPE=" not in b"\0" + data
-    return data.count(b"\0") == len(os.environb) - of_python
+    of_python = b"LC_CTYPE" in system.environ() and b"\0LC_CTYPE=" not in b"\0" + data
+    return data.count(b"\0") == len(system.environ()) - of_python
 
 
 def named(environ: "Mapping[bytes, bytes]") -> "dict[bytes, bytes]":
@@ -184,7 +186,7 @@ def named(environ: "Mapping[bytes, bytes]") -> "dict[bytes, bytes]":
 def names_of(pid: int) -> "tuple[bytes, ...]":
     """Return the names of the PID_VARIABLES whose value is that pid."""
     number = b"%d" % pid
-    return tuple(name for name in PID_VARIABLES if os.environb.get(name) == number)
+    return tuple(name for name in PID_VARIABLES if system.environ().get(name) == number)
 
 
 def _exec(
@@ -199,20 +201,20 @@ def _exec(
     """Start the file by posix_spawn, or by `RawEnvironment`; return the pid. Raises OSError."""
     if not isinstance(environ, dict):
         return environ.exec(path, command, stdio, group, terminal, mask)
-    actions: list[tuple[object, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
+    actions: list[tuple[object, ...]] = [(posix.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
     if terminal:
         # The first terminal that a session leader opens becomes its controlling terminal (tty_ioctl(4)). It is opened
         # as descriptor 1, which becomes stdout right after: descriptor 0 may be a stdin that is handed on.
-        actions.insert(0, (os.POSIX_SPAWN_OPEN, 1, terminal, os.O_RDWR, 0))
+        actions.insert(0, (posix.POSIX_SPAWN_OPEN, 1, terminal, posix.O_RDWR, 0))
     defaults = RESET_SIGNALS
     if group is None:
-        return os.posix_spawn(
+        return posix.posix_spawn(
             path, command, environ, file_actions=actions, setsid=True, setsigmask=mask, setsigdef=defaults
         )
     if not group:
         # The caller's process group is in another pid namespace and has no number here: it can only be inherited.
-        return os.posix_spawn(path, command, environ, file_actions=actions, setsigmask=mask, setsigdef=defaults)
-    return os.posix_spawn(
+        return posix.posix_spawn(path, command, environ, file_actions=actions, setsigmask=mask, setsigdef=defaults)
+    return posix.posix_spawn(
         path, command, environ, file_actions=actions, setpgroup=group, setsigmask=mask, setsigdef=defaults
     )
 
@@ -220,7 +222,7 @@ def _exec(
 def _is_file(path: str) -> bool:
     """Return whether the path is a file that this user may execute."""
     try:
-        return os.stat(path).st_mode & 0o170000 == 0o100000 and os.access(path, os.X_OK)
+        return posix.stat(path).st_mode & 0o170000 == 0o100000 and posix.access(path, posix.X_OK)
     except OSError:
         return False
 
@@ -228,7 +230,7 @@ def _is_file(path: str) -> bool:
 def _is_folder(path: str) -> bool:
     """Return whether the path is a folder."""
     try:
-        return os.stat(path).st_mode & 0o170000 == 0o040000
+        return posix.stat(path).st_mode & 0o170000 == 0o040000
     except OSError:
         return False
 
@@ -236,12 +238,12 @@ def _is_folder(path: str) -> bool:
 def _looks_like_text(path: str) -> bool:
     """Return whether the first bytes hold no NUL: the test by which shells refuse a binary of another kind."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return b"\0" not in os.read(fd, 128)
+        return b"\0" not in posix.read(fd, 128)
     except OSError:
         return False
     finally:
-        os.close(fd)
+        posix.close(fd)

@@ -3,11 +3,12 @@
 `_ctypes` is called without `ctypes`, whose import alone costs 10 ms.
 """
 
-import os
+import posix
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 SYS_OPENAT2 = 437
@@ -21,9 +22,35 @@ that the kernel would have to ask the file system."""
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
+SEEK_CUR = 1
 KCMP_FILE = 0
 KCMP_NUMBERS = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "armv7l": 378, "ppc64le": 354, "s390x": 343}
 """By machine the number of kcmp(2), for which the C library has no function."""
+
+
+def environ() -> "Mapping[bytes, bytes]":
+    """Return the environment of this process; each module that a short run loads reads it here.
+
+    The import of `os` takes 1.4 ms where `site` has not done it.  Where it is loaded, its mapping counts, which other
+    code may have changed.
+    """
+    loaded = sys.modules.get("os")
+    return loaded.environb if loaded else posix.environ
+
+
+def environ_text() -> "dict[str, str]":
+    """Return the environment of this process as text, as `os.environ` has it."""
+    return {fsdecode(name): fsdecode(value) for name, value in environ().items()}
+
+
+def fsencode(text: str) -> bytes:
+    """Return the bytes of a path or an argument, as `os.fsencode` does."""
+    return text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+
+
+def fsdecode(data: bytes) -> str:
+    """Return a path or an argument as text, as `os.fsdecode` does."""
+    return data.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
 def prctl(option: int, argument: "int | bytes") -> bool:
@@ -42,7 +69,7 @@ def end_with(parent: int, number: int) -> bool:
     Return False where that process is the parent no more: it has ended before.
     """
     prctl(PR_SET_PDEATHSIG, number)
-    return os.getppid() == parent
+    return posix.getppid() == parent
 
 
 def become_subreaper() -> bool:
@@ -57,7 +84,7 @@ def is_at_hand(path: str) -> bool:
     """
     number = open_at_hand(path)
     if number >= 0:
-        os.close(number)
+        posix.close(number)
     return number >= 0 or -number in CACHED_ERRORS
 
 
@@ -67,7 +94,9 @@ def open_at_hand(path: str, folder: int = AT_FDCWD, *, flags: int = 0) -> int:
     `flags` are more bits for openat2(2), which is of Linux 5.12 with RESOLVE_CACHED; -ENOSYS (-38) stands for a kernel
     without it.
     """
-    how = b"".join(word.to_bytes(8, sys.byteorder) for word in (0o10000000 | os.O_CLOEXEC | flags, 0, RESOLVE_CACHED))
+    how = b"".join(
+        word.to_bytes(8, sys.byteorder) for word in (0o10000000 | posix.O_CLOEXEC | flags, 0, RESOLVE_CACHED)
+    )
     try:
         import _ctypes
 
@@ -76,7 +105,7 @@ def open_at_hand(path: str, folder: int = AT_FDCWD, *, flags: int = 0) -> int:
             # A function whose result has no type returns an int, which is wide enough for a descriptor.
             kind = {"_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO}
             _callers["openat2"] = type("Caller", (_ctypes.CFuncPtr,), kind)(address)
-        number = int(_callers["openat2"](SYS_OPENAT2, folder, os.fsencode(path), how, len(how)))
+        number = int(_callers["openat2"](SYS_OPENAT2, folder, fsencode(path), how, len(how)))
         return number if number >= 0 else -int(_ctypes.get_errno() or 38)
     except (ImportError, OSError, AttributeError, ValueError):
         return -38
@@ -90,7 +119,7 @@ def is_same_file(one: int, other: int) -> bool:
     writes to the other, unless both append.
     """
     try:
-        first, second = os.fstat(one), os.fstat(other)
+        first, second = posix.fstat(one), posix.fstat(other)
         if (first.st_dev, first.st_ino) != (second.st_dev, second.st_ino):
             return False
         return first.st_mode & 0o170000 != 0o100000 or _has_same_position(one, other)
@@ -105,16 +134,16 @@ def _has_same_position(one: int, other: int) -> bool:
     """
     import fcntl
 
-    if all(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND for fd in (one, other)):
+    if all(fcntl.fcntl(fd, fcntl.F_GETFL) & posix.O_APPEND for fd in (one, other)):
         return True
     try:
-        answer = call_by_number(KCMP_NUMBERS, os.getpid(), os.getpid(), KCMP_FILE, one, other)
+        answer = call_by_number(KCMP_NUMBERS, posix.getpid(), posix.getpid(), KCMP_FILE, one, other)
     except ImportError:
         answer = -1
     if answer >= 0:
         return answer == 0
     # Some containers refuse kcmp. Two positions that are equal by chance do no harm: nothing is overwritten then.
-    return os.lseek(one, 0, os.SEEK_CUR) == os.lseek(other, 0, os.SEEK_CUR)
+    return posix.lseek(one, 0, SEEK_CUR) == posix.lseek(other, 0, SEEK_CUR)
 
 
 def call(name: str, *arguments: "int | bytes") -> int:
@@ -138,7 +167,7 @@ def call_by_number(numbers: "dict[str, int]", *arguments: "int | bytes") -> int:
     Return -1 where the call fails, or where the number for this machine is not known.
     Raises OSError, and ImportError where _ctypes cannot be loaded.
     """
-    number = numbers.get(os.uname().machine)
+    number = numbers.get(posix.uname().machine)
     return call("syscall", number, *arguments) if number else -1
 
 

@@ -363,7 +363,7 @@ def functions_that_call(attribute):
 
 def test_a_process_ends_in_the_functions_that_are_named_for_it():
     """All other code returns, or raises EarlyExit."""
-    assert functions_that_call("os._exit") == ENDS
+    assert functions_that_call("os._exit") | functions_that_call("posix._exit") == ENDS
     assert [name for name in MODULES if "import _exit" in MODULES[name].read_text(encoding="utf-8")] == []
 
 
@@ -400,6 +400,7 @@ def test_the_fast_reader_imports_only_itself(name):
     assert {one for one in imports(name) if part(one) != "supervise"} <= {
         "collections.abc",
         "os",
+        "posix",
         "sys",
         "typing",
         "_signal",
@@ -588,15 +589,15 @@ def loaded_on_a_terminal(folder, *words):
     modules = folder / "modules"
     # The interpreter writes its report to stderr, which has to be the terminal; so the modules are written at the end.
     code = f"""
-import os, sys
+import os, posix, sys
 sys.argv = sys.argv[1:]
-end, own = os._exit, os.getpid()
+end, own = posix._exit, os.getpid()
 def write_and_end(code):
     if os.getpid() == own:
         with open({str(modules)!r}, "w") as file:
             file.write(" ".join(sys.modules))
     end(code)
-os._exit = write_and_end
+posix._exit = write_and_end
 from supervise.__main__ import main
 main()
 """

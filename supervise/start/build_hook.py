@@ -21,8 +21,8 @@ FLAGS = (
     "-fno-asynchronous-unwind-tables", "-Wl,--build-id=none", "-Wl,-z,noseparate-code",
 )  # fmt: skip
 COMPILE_SECONDS = 60.0
-EXIT_ERROR = 125
-"""The exit code of a native start that has no script beside it."""
+WITHOUT_SCRIPT = b"supervise: cannot open "
+"""How the message of a native start begins that has no script beside it."""
 
 
 class BuildHook(BuildHookInterface):  # type: ignore[type-arg]  # this hook needs no options
@@ -64,4 +64,4 @@ def is_compiled(target: Path) -> bool:
         alone = subprocess.run([target], capture_output=True, timeout=COMPILE_SECONDS, check=False)
     except (OSError, subprocess.SubprocessError):
         return False
-    return alone.returncode == EXIT_ERROR
+    return alone.stderr.startswith(WITHOUT_SCRIPT)

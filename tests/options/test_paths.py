@@ -1,6 +1,7 @@
 """The folders of supervise are those that platformdirs names."""
 
 import os
+import posix
 import sys
 
 import platformdirs
@@ -28,7 +29,7 @@ def test_the_folders_are_those_of_platformdirs(monkeypatch, home, base):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is platformdirs that answers")
 def test_a_user_without_a_home_has_no_folders(monkeypatch):
-    monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 7)
+    monkeypatch.setattr(posix, "geteuid", lambda: 2**31 - 7)
     assert paths.config({}) is None
     assert paths.state({"XDG_STATE_HOME": "relative"}) is None
     assert paths.state({"XDG_STATE_HOME": "/base"}) == "/base/supervise"

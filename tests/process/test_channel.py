@@ -235,7 +235,7 @@ def test_descriptors_wait_for_room_with_their_message() -> None:
 
 
 def test_a_run_without_a_record_loads_no_library_of_sockets(supervise: Place) -> None:
-    code = "import os, sys; from supervise.__main__ import main; end = os._exit\n"
-    code += "os._exit = lambda code: (os.write(2, b'%d' % ('_socket' in sys.modules)), end(code))\nmain()"
+    code = "import os, posix, sys; from supervise.__main__ import main; end = posix._exit\n"
+    code += "posix._exit = lambda code: (os.write(2, b'%d' % ('_socket' in sys.modules)), end(code))\nmain()"
     ended = supervise.popen([sys.executable, "-I", "-c", code, "--no-record", "--", "true"]).wait()
     assert (ended.code, ended.err) == (0, b"0")

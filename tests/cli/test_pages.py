@@ -141,7 +141,12 @@ def test_the_manual_names_no_unknown_option_and_all_that_there_are():
     rows = [*OPTIONS, *(option for row in SUBCOMMANDS for option in row.options)]
     known = {name for name in option_names(tuple(rows)) if name.startswith("--")} | {"--help", "--version"}
     engines = {"--image", "--template", "--manifest", "--namespace"}
-    assert named - engines - {"--epochs", "--user", "--db-password", "--token", "--no-", "--pin", "--time"} == known
+    assert (
+        named
+        - engines
+        - {"--follow-symlinks", "--epochs", "--user", "--db-password", "--token", "--no-", "--pin", "--time"}
+        == known
+    )
 
 
 # --- the cross references ---------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def test_a_run_ends_with_a_parent_that_is_killed(supervise: Place, script: str) 
 
 def adopted(supervise: Place, *words: str, ppid: int) -> Running:
     """Start supervise with getppid() saying that pid: as where the parent of that pid is gone."""
-    code = f"import os, sys; os.getppid = lambda: {ppid}; from supervise.__main__ import main; main()"
+    code = f"import os, posix; os.getppid = posix.getppid = lambda: {ppid}; from supervise.__main__ import main; main()"
     return supervise.popen(["python3", "-c", code, "run", *words])
 
 
@@ -67,7 +67,7 @@ def test_a_parent_that_is_gone_before_it_can_be_watched_ends_the_run(supervise: 
         f"cancelled by the end of its parent (pid {gone.pid}) before the command was started (exit 143)"
     ]
     code = (
-        "import os, sys; answers = iter((os.getpid(), 1)); os.getppid = lambda: next(answers)\n"
+        "import os, posix, sys; answers = iter((os.getpid(), 1)); os.getppid = posix.getppid = lambda: next(answers)\n"
         "from supervise.__main__ import main; main()"
     )
     words = "run", "--report", str(supervise.report_path(1)), "--with-parent", "--", "touch", "started"

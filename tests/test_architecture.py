@@ -458,13 +458,6 @@ def loaded_by(*words, code=0, **variables):
     return {line.rsplit("|", 1)[1].strip() for line in lines}
 
 
-def test_a_short_run_of_the_native_start_loads_neither_site_nor_os():
-    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r}); from supervise.__main__ import main; main()"
-    loaded = loaded_by("-I", "-S", "-c", code, "--no-record", "--", "true")
-    assert "supervise.process.guardian" in loaded
-    assert loaded & {"site", "os", "_collections_abc"} == set()
-
-
 def loaded_by_a_short_run(state, *words):
     """Return the modules that a short run loads; on a busy machine a run that became a long one is repeated."""
     # The first run of a day that has the time removes old records, and loads the modules for that.
@@ -475,6 +468,13 @@ def loaded_by_a_short_run(state, *words):
         return None if found & unwanted else found
 
     return wait_until(of_a_short_one)
+
+
+def test_a_short_run_of_the_native_start_loads_neither_site_nor_os(tmp_path):
+    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r}); from supervise.__main__ import main; main()"
+    loaded = loaded_by_a_short_run(tmp_path, "-I", "-S", "-c", code, "--no-record", "--", "true")
+    assert "supervise.process.guardian" in loaded
+    assert loaded & {"site", "os", "_collections_abc"} == set()
 
 
 def loaded_by_a_long_run(*words):

@@ -24,13 +24,13 @@ BYTECODE_BYTES = 1 << 16
 """More than the largest of these files has."""
 
 
-def main(add_packages: "Callable[[], None] | None" = None) -> None:
+def main(add_packages: "Callable[[], None]" = lambda: None) -> None:
     """Run supervise with the words of the command line.
 
     Where the interpreter has left the module `site` out, `add_packages` makes the libraries of others importable.
     """
     try:
-        _main(add_packages or _nothing)
+        _main(add_packages)
     except Exception:
         if not is_short_of_memory():
             # A long run takes this away from Python.
@@ -39,10 +39,6 @@ def main(add_packages: "Callable[[], None] | None" = None) -> None:
         # Memory ran out before the command existed, even for the first libraries.
         posix.write(2, b"supervise: cannot start: out of memory\n")
         _end_process(EXIT_ERROR)
-
-
-def _nothing() -> None:
-    """Do nothing: `site` has added the folders of packages."""
 
 
 def _main(add_packages: "Callable[[], None]") -> None:

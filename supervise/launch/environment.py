@@ -40,7 +40,7 @@ def _without_own(info: "RunInfo") -> "Variables":
     if is_lc_ctype_ours():
         variables[b"LC_CTYPE"] = None
     for own in (RECOVERED_FROM, RESTARTED, UNREPORTED):
-        if own.encode() in system.environ():
+        if system.variable(own) is not None:
             variables[own.encode()] = None
     return variables
 
@@ -59,7 +59,7 @@ def _restarts() -> "tuple[int, str]":
 
     The outcome is '' where the engine does not tell it.
     """
-    count, _, outcome = system.environ().get(RESTARTED.encode(), b"").decode(errors="replace").partition(" ")
+    count, _, outcome = (system.variable(RESTARTED) or "").partition(" ")
     is_whole = count.isdecimal() and len(count) < 10 and outcome in ("resumable", "lost", "cancelled", "unknown")
     return (int(count), "" if outcome == "unknown" else outcome) if is_whole else (0, "")
 

@@ -121,7 +121,7 @@ def _admit(launched: Launched) -> "TurnedAway | None":
     has_files = launched.info.result_files or values["events"] or values["log"]
     waits = values["lock"] or values["start_jitter"]
     is_tied = values["with_parent"] or values["stop_on_eof"]
-    is_limited = values["runner_margin"] or DEADLINE.encode() in system.environ()
+    is_limited = values["runner_margin"] or system.variable(DEADLINE) is not None
     if has_files or waits or is_tied or is_limited or launched.info.is_in_job or values["ping"]:
         from supervise.launch import admission
 
@@ -150,7 +150,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
     launched.child.change_environment(environment.of_run(launched.info))
     if values["retries"]:
         launched.child.keep_stdin()
-    if values["name"] or RECOVERED_FROM.encode() in system.environ():
+    if values["name"] or system.variable(RECOVERED_FROM) is not None:
         from supervise.launch import run_record
 
         if run_record.was_predecessor_lost(values):

@@ -177,7 +177,7 @@ class RunInfo:
     @property
     def is_in_job(self) -> bool:
         """Return whether an engine of batch jobs may tell the end of a job around this run (`--no-engine`)."""
-        return not self.values["no_engine"] and any(system.environ().get(one.encode()) for one in ENGINE_VARIABLES)
+        return not self.values["no_engine"] and any(map(system.variable, ENGINE_VARIABLES))
 
     def drop_option(self, key: str) -> None:
         """Go on as if that option had no value: its file does not answer."""
@@ -730,7 +730,7 @@ def _service_of(word: str) -> str:
     if word != "auto":
         return word if word in CI_VARIABLES else ""
     for service, variable in CI_VARIABLES.items():
-        if system.environ().get(variable.encode()) == b"true":
+        if system.variable(variable) == "true":
             return service
     return ""
 

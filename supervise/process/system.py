@@ -38,6 +38,12 @@ def environ() -> "Mapping[bytes, bytes]":
     return loaded.environb if loaded else posix.environ
 
 
+def variable(name: str) -> "str | None":
+    """Return that variable of the environment as text, as `os.environ.get` does."""
+    value = environ().get(fsencode(name))
+    return None if value is None else fsdecode(value)
+
+
 def environ_text() -> "dict[str, str]":
     """Return the environment of this process as text, as `os.environ` has it."""
     return {fsdecode(name): fsdecode(value) for name, value in environ().items()}

@@ -7,6 +7,7 @@ The address of a socket holds 107 bytes only (unix(7)), so a socket is bound and
 import _socket
 import errno
 import os
+from math import inf
 from stat import S_ISDIR
 from sys import byteorder
 
@@ -329,6 +330,9 @@ def _connect(folder: Folder, run_id: str, seconds: float, uid: int) -> "_socket.
         if error.errno == errno.ECONNREFUSED and uid == os.geteuid():
             # The supervisor and the guardian were killed, and left the socket's file.
             _remove_from(folder, run_id, (SOCKET_SUFFIX, UNNAMED_SUFFIX))
+        elif error.errno == errno.ENOENT and uid == os.geteuid():
+            # They may have been killed before the socket had its name; a run that is about to name it keeps it.
+            _remove_dead(folder, run_id + UNNAMED_SUFFIX, inf)
         elif error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
             one.close()
             raise

@@ -357,6 +357,23 @@ def test_a_killed_run_leaves_no_socket(supervise: Place, also_guardian: bool) ->
     running.wait()
 
 
+def test_a_run_killed_before_its_socket_had_a_name_leaves_none(supervise: Place) -> None:
+    """The next client that misses the run removes the unnamed socket, unless a process holds it."""
+    running, run_id = steered(supervise, "--", *child("ready", "stay"))
+    for pid in (running.guardian(), running.pid):
+        os.kill(pid, signal.SIGKILL)
+    running.process.wait()
+    unnamed = socket_of(supervise).rename(socket_of(supervise).with_suffix(sockets.UNNAMED_SUFFIX))
+    assert command(supervise, "stop", run_id).code == 125
+    assert not unnamed.exists()
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(unnamed))
+        assert command(supervise, "stop", run_id).code == 125
+        assert unnamed.exists()
+    unnamed.unlink()
+    supervise.sweep()
+
+
 def test_clients_of_a_stopped_supervisor_say_that_it_does_not_answer(supervise: Place) -> None:
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     running.send(signal.SIGTSTP)

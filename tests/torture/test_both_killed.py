@@ -104,8 +104,9 @@ def check_is_over(supervise: Place, cgroup: Path) -> None:
 
 def remove_sockets(supervise: Place) -> None:
     """Remove the sockets of runs that were killed whole, as `recover` would."""
-    for left in supervise.runtime.rglob("*.sock"):
-        left.unlink()
+    for left in supervise.runtime.rglob("*"):
+        if left.is_socket():
+            left.unlink()
 
 
 def is_recovered(supervise: Place) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from supervise.control.sockets import SOCKET_SUFFIX, UNNAMED_SUFFIX
 from tests.support.harness import Place, child, wait_until
 
 COUNT = int(os.environ.get("RACES", "12"))
@@ -26,6 +27,11 @@ QUESTIONS: dict[str, tuple[list[str], tuple[int, ...]]] = {
     "attach": (["attach", "one"], (EXIT_CODE, 125)),
     "stop": (["stop", "one"], (0, 125)),
 }
+
+
+def left_sockets(supervise: Place) -> list[Path]:
+    """Return the control sockets of all runs, also those that have no name yet."""
+    return [path for path in supervise.runtime.rglob("*") if path.suffix in (SOCKET_SUFFIX, UNNAMED_SUFFIX)]
 
 
 @pytest.mark.slow
@@ -92,6 +98,6 @@ def test_questions_at_the_end_of_a_run_get_a_true_answer(supervise: Place, manne
         wait_until(lambda: not supervise.alive())
     if manner == "is lost":
         # With the supervisor and its guardian killed, a socket stays until a client misses its run, and removes it.
-        for path in supervise.runtime.rglob("*.sock"):
+        for path in left_sockets(supervise):
             assert supervise.popen([str(supervise.program), "extend", path.stem, "1m"]).wait().code == 125
-        assert [*supervise.runtime.rglob("*.sock")] == []
+        assert left_sockets(supervise) == []

@@ -9,24 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench_flowing import flood, rates
-from bench_tools import ENVIRON, PYTHON_PASS, SUPERVISE, in_turn, medians, row, whole
+from bench_tools import PYTHON_PASS, SUPERVISE, in_turn, medians, row, state, whole
 
 from supervise.faces import report_shape
 from supervise.records import store
 
 MS = 1000
 UNRECORDED = "--no-record"
-
-
-@contextmanager
-def state() -> Iterator[str]:
-    """Use a temporary state folder for all programs that are started meanwhile."""
-    with tempfile.TemporaryDirectory() as folder:
-        ENVIRON["XDG_STATE_HOME"] = folder
-        try:
-            yield f"{folder}/supervise"
-        finally:
-            del ENVIRON["XDG_STATE_HOME"]
 
 
 def shortest(rounds: int = 100) -> dict[str, object]:

@@ -19,10 +19,24 @@ ENVIRON = {name: value for name, value in os.environ.items() if not name.startsw
 others of its end."""
 
 
+@contextmanager
+def state() -> Iterator[str]:
+    """Use a temporary state folder for all programs that are started meanwhile."""
+    before = ENVIRON.get("XDG_STATE_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        ENVIRON["XDG_STATE_HOME"] = folder
+        try:
+            yield f"{folder}/supervise"
+        finally:
+            del ENVIRON["XDG_STATE_HOME"]
+            if before is not None:
+                ENVIRON["XDG_STATE_HOME"] = before
+
+
 def wrapped(*command: str) -> dict[str, list[str]]:
     """Return for each installed wrapper its name, and the words that run the command under it."""
     ways = {
-        "supervise": [SUPERVISE, "--no-record", "--", *command],
+        "supervise": [SUPERVISE, "--", *command],
         "timeout": ["timeout", "60", *command],
         "tini": ["tini", "-s", "--", *command],
         "alone": [*command],

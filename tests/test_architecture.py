@@ -564,7 +564,7 @@ def test_a_long_run_loads_no_module_for_unused_features(program):
     """The features are signs of access, hooks, sd_notify, further attempts, files made of the report, other runs."""
     foreign = loaded_by_a_long_run(program, "run", "-a", "30", "--", "sh", "-c", "sleep 2; echo")
     assert {one for one in foreign if one.startswith(("supervise.access", "supervise.monitoring"))} == set()
-    assert foreign & {"supervise.runner.teller", "supervise.launch.monitors"} == set()
+    assert foreign & {"supervise.runner.messenger_link", "supervise.launch.monitors"} == set()
     assert foreign & {"supervise.control.client", "supervise.records.output_follower"} == set()
     assert foreign & {"supervise.faces.metrics", "supervise.faces.junit", "supervise.faces.report_values"} == set()
     assert foreign & {"supervise.records.result_files", "supervise.files.whole_file"} == set()

@@ -20,9 +20,9 @@ from supervise import __version__
 from supervise.commands import manual_pages
 from supervise.commands.help_page import EPILOG
 from supervise.commands.subcommands import SUBCOMMANDS
-from supervise.core.exit_codes import settle
 from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
+from supervise.core.verdict import settle
 from supervise.launch.lock import TurnedAway
 from supervise.options.table import OPTIONS, option_names
 from supervise.pages.code_list import EXIT_CODES

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Literal
 
-from supervise.core import deadline_extension, deadlines, exit_codes, limits, shutdown, warning_times
+from supervise.core import deadline_extension, deadlines, limits, shutdown, verdict, warning_times
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -75,7 +75,7 @@ def _is_last(attempt: Attempt, outcome: Outcome) -> bool:
     if attempt.number > policy.retries or _is_cancelled(attempt) or attempt.is_unstarted:
         # A guardian that hangs in a start cannot begin another attempt.
         return True
-    return outcome.name in ("completed", "cancelled") or exit_codes.passes(outcome.cause, policy)
+    return outcome.name in ("completed", "cancelled") or verdict.passes(outcome.cause, policy)
 
 
 def _is_named(policy: Policy, outcome: Outcome) -> bool:

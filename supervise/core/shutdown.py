@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import inf
 from typing import Literal
 
-from supervise.core import exit_codes
+from supervise.core import verdict
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -72,7 +72,7 @@ def _send_stop(
     """Send the signal that stops the tree, around it the snapshot of a limit, and begin the grace."""
     attempt.is_dumping = False
     # Of an intended end there is nothing that a diagnosis could explain.
-    is_failure = not exit_codes.passes(attempt.cause, attempt.policy)
+    is_failure = not verdict.passes(attempt.cause, attempt.policy)
     is_shown = is_failure and attempt.policy.diagnose and attempt.cause and attempt.cause.limit
     grace = _grace(attempt, signal)
     is_begun = attempt.has_snapshot(now)
@@ -127,7 +127,7 @@ def settle(attempt: Attempt) -> list[Action]:
     """End the attempt with its outcome."""
     attempt.phase = Phase.DONE
     attempt.phase_ends_at = inf
-    outcome = exit_codes.settle(attempt.cause, attempt.exit, attempt.policy, attempt.undelivered, attempt.memory)
+    outcome = verdict.settle(attempt.cause, attempt.exit, attempt.policy, attempt.undelivered, attempt.memory)
     return [Settle(outcome)]
 
 

@@ -4,9 +4,9 @@ Nothing else has a colour.  The prefix has none either, so that each line begins
 """
 
 from supervise.core.events import Verdict, Warned
-from supervise.core.exit_codes import passes
 from supervise.core.outcome import Outcome
 from supervise.core.policy import Policy
+from supervise.core.verdict import passes
 from supervise.faces.report_items import ReportItem
 from supervise.text.stderr import PREFIX
 

@@ -25,10 +25,10 @@ from supervise.core.events import (
     Verdict,
     Warned,
 )
-from supervise.core.exit_codes import passes
 from supervise.core.outcome import Cause, InputWait, Outcome
 from supervise.core.policy import LIMITS_OF_RUN, Policy
 from supervise.core.retry import RETRY_ON_OF_OUTCOME as RETRIED
+from supervise.core.verdict import passes
 from supervise.faces import phrases
 from supervise.faces.report_items import (
     CommandMessage,

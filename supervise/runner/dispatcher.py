@@ -45,10 +45,11 @@ from supervise.core.events import (
     Tick,
     Undelivered,
 )
-from supervise.core.exit_codes import KILL, ExitCode, settle
+from supervise.core.exit_codes import KILL, ExitCode
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, MemoryLack, Outcome
 from supervise.core.pause import beat
+from supervise.core.verdict import settle
 from supervise.faces.report_items import MemoryLimit, ReportItem, Trouble
 from supervise.launch.state import Launched
 from supervise.output.pump import Pump
@@ -256,9 +257,9 @@ class Runner:
     @property
     def _is_held(self) -> bool:
         """Return whether the next attempt has to wait: for hooks, or for the command of --stop-command."""
-        teller = self.notices.teller
+        messenger = self.notices.messenger
         is_stopping = self.stop_command is not None and self.stop_command.is_running
-        return is_stopping or bool(teller and teller.is_awaited)
+        return is_stopping or bool(messenger and messenger.is_awaited)
 
     def _new_stop_command(self) -> "StopCommand | None":
         """Return what runs the command of --stop-command, loaded before it is needed: the disk may be gone then."""
@@ -421,10 +422,10 @@ class Runner:
 
     def hear_messenger(self) -> None:
         """Handle all that the messenger has said by now: a hook has failed, or the next attempt may begin."""
-        teller = self.notices.teller
-        if teller:
+        messenger = self.notices.messenger
+        if messenger:
             was_held = self._is_held
-            teller.hear()
+            messenger.hear()
             if was_held and not self._is_held:
                 self.dispatch(Hold(0.0))
             self._report_dispatch()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from supervise.core import shutdown
 from supervise.core.events import Process
-from supervise.core.exit_codes import settle
 from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
+from supervise.core.verdict import settle
 from supervise.faces.report_items import NotRetried, Stragglers, Usage
 from supervise.launch.state import Launched
 from supervise.options.table import UNREPORTED

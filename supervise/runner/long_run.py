@@ -69,10 +69,10 @@ def _go_on(launched: Launched, add_packages: "Callable[[], None]", end: "End") -
         end(outcome.exit_code, outcome.die_of)
 
     if runner.outcome is None:
-        from supervise.runner import lazy
+        from supervise.runner import trio_import
 
         add_packages()
-        lazy.load_trio()
+        trio_import.load_trio()
         from supervise.runner import loop
 
         loop.watch(runner, finish_and_end)

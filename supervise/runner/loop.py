@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from supervise.launch.ties import Tie
     from supervise.runner.allocation_watch import AllocationWatch
     from supervise.runner.memory import MemoryWatch
-    from supervise.runner.teller import Teller
+    from supervise.runner.messenger_link import MessengerLink
 
 LIVE_AFTER_SECONDS, LIVE_AFTER_SECONDS_WITHOUT_LIMITS = 3.0, 15.0
 """Seconds of a run without a live line, unless the user asks for one: with a limit, and without any."""
@@ -83,8 +83,8 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
             _start_allocation_watch(nursery, runner)
         for tie in launched.info.ties:
             nursery.start_soon(_watch_tie, runner, tie)
-        if runner.notices.teller:
-            nursery.start_soon(_hear_messenger, runner, runner.notices.teller)
+        if runner.notices.messenger:
+            nursery.start_soon(_hear_messenger, runner, runner.notices.messenger)
         await alarm.is_over.wait()
         if control:
             control.finish(requests.last_words())
@@ -310,8 +310,8 @@ async def _watch_tie(runner: Runner, tie: "Tie") -> None:
     runner.dispatch(Cancel(runner.policy.signal, runner.now(), source=tie.end, word=tie.reason))
 
 
-async def _hear_messenger(runner: Runner, teller: "Teller") -> None:
+async def _hear_messenger(runner: Runner, messenger: "MessengerLink") -> None:
     """Hear what the messenger says, until it is dead."""
-    while teller.descriptor >= 0:
-        await trio.lowlevel.wait_readable(teller.descriptor)
+    while messenger.descriptor >= 0:
+        await trio.lowlevel.wait_readable(messenger.descriptor)
         runner.hear_messenger()

@@ -4,10 +4,11 @@ from dataclasses import replace
 from time import monotonic
 
 from supervise.core.events import Emptied, Settle, Tick
-from supervise.core.exit_codes import ExitCode, settle
+from supervise.core.exit_codes import ExitCode
 from supervise.core.machine import Machine
 from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
+from supervise.core.verdict import settle
 from supervise.faces.report_items import Usage
 from supervise.launch.admission import TurnedAway
 from supervise.launch.state import Launched

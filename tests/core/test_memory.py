@@ -16,11 +16,11 @@ from supervise.core.events import (
     Started,
     StopTree,
 )
-from supervise.core.exit_codes import settle
 from supervise.core.machine import Machine
 from supervise.core.memory_pace import LONGEST_PAUSE_SECONDS, SHORTEST_PAUSE_SECONDS, pause
 from supervise.core.outcome import Exit, MemoryLack, Outcome
 from supervise.core.policy import Policy
+from supervise.core.verdict import settle
 
 KERNEL = MemoryLack("kernel", "kernel_log", 812, "cc1plus", 90, None, 100)
 OVER = MemoryLack("supervise", "samples", 812, "cc1plus", 90, 110, 100)

@@ -21,9 +21,9 @@ from supervise.core.events import (
     Verdict,
     Warned,
 )
-from supervise.core.exit_codes import settle
 from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName
 from supervise.core.policy import Evidence, Policy
+from supervise.core.verdict import settle
 from supervise.faces.full_report import FirstAndLast, FullReport, PackedList
 from supervise.faces.json_fields import Fields
 from supervise.faces.report_items import CommandMessage, Moment, ReportItem, Stragglers, Usage

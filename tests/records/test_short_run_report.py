@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervise.core.events import Access, Event, Exited, Started
-from supervise.core.exit_codes import settle
 from supervise.core.outcome import Exit
 from supervise.core.policy import Policy
+from supervise.core.verdict import settle
 from supervise.faces import jsonl, report_shape
 from supervise.faces.full_report import FullReport
 from supervise.faces.report_items import Moment, ReportItem, Usage

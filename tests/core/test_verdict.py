@@ -2,9 +2,9 @@
 
 import pytest
 
-from supervise.core.exit_codes import settle
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
+from supervise.core.verdict import settle
 from tests.support.history import INT, KILL, TERM, cancelled, timeout
 
 PLAIN = Policy()

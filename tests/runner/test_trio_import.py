@@ -6,7 +6,7 @@ import sys
 import pytest
 
 HANG_SECONDS = 60.0
-LOAD_TRIO = "from supervise.runner import lazy; lazy.load_trio(); import sys, trio; "
+LOAD_TRIO = "from supervise.runner import trio_import; trio_import.load_trio(); import sys, trio; "
 
 
 def printed(code: str) -> str:
@@ -20,7 +20,10 @@ def printed(code: str) -> str:
 
 def test_an_unused_module_is_not_loaded():
     assert (
-        printed("print({*lazy.NEVER_USED, *lazy.ANSWERS, 'hashlib', '_ssl', 'trio._ssl'} & {*sys.modules})") == "set()"
+        printed(
+            "print({*trio_import.NEVER_USED, *trio_import.ANSWERS, 'hashlib', '_ssl', 'trio._ssl'} & {*sys.modules})"
+        )
+        == "set()"
     )
 
 
@@ -43,7 +46,7 @@ def test_a_library_finds_all_names_in_an_unused_module():
 
 
 def test_the_use_of_an_unused_module_loads_it_alone():
-    code = "trio._ssl._stdlib_ssl.SSLEOFError; print({*lazy.NEVER_USED} & {*sys.modules})"
+    code = "trio._ssl._stdlib_ssl.SSLEOFError; print({*trio_import.NEVER_USED} & {*sys.modules})"
     assert printed(code) == "{'ssl'}"
 
 
@@ -68,8 +71,8 @@ def test_any_other_name_of_trio_is_the_real_one():
 
 
 def test_a_trio_of_other_parts_is_loaded_whole():
-    code = "from supervise.runner import lazy; lazy.TRIO_PARTS = ('_core', '_no_such'); lazy.load_trio(); "
-    code += "import sys, trio; print(trio.Event.__module__, 'trio._ssl' in sys.modules)"
+    code = "from supervise.runner import trio_import; trio_import.TRIO_PARTS = ('_core', '_no_such'); "
+    code += "trio_import.load_trio(); import sys, trio; print(trio.Event.__module__, 'trio._ssl' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert (done.stdout.strip(), done.stderr) == ("trio True", "")
 
@@ -93,12 +96,12 @@ def test_a_module_that_was_loaded_before_stays():
 def test_a_failed_import_leaves_no_stand_in():
     code = """
 import sys
-from supervise.runner import lazy
+from supervise.runner import trio_import
 sys.modules["attrs"] = None
 try:
-    lazy.load_trio()
+    trio_import.load_trio()
 except ImportError:
-    print({*lazy.NEVER_USED, *lazy.ANSWERS} & {*sys.modules}, hasattr(sys.modules["ctypes"], "util"))
+    print({*trio_import.NEVER_USED, *trio_import.ANSWERS} & {*sys.modules}, hasattr(sys.modules["ctypes"], "util"))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert (done.stdout.strip(), done.stderr) == ("set() False", "")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from supervise.monitoring.courier import Courier
 
 
-class Teller:
+class MessengerLink:
     """The way from the notices of one run to the messenger; a messenger that cannot be had costs only its messages."""
 
     def __init__(self, launched: Launched, announce: Callable[[ReportItem], None]) -> None:

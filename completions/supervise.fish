@@ -74,7 +74,7 @@ complete -c supervise -n 'test (count (commandline -opc)) = 1' -a top -d 'Show t
 complete -c supervise -n '__supervise_asks top' -l order -x -a 'left start cpu' -d 'Sort by the time that is left (left), the newest first (start), or by the CPU use (cpu)'
 complete -c supervise -n '__supervise_asks top' -l once -d 'Print one frame and exit; this needs no terminal'
 complete -c supervise -n '__supervise_asks top' -l help -d 'Show a help page and exit'
-complete -c supervise -n 'test (count (commandline -opc)) = 1' -a show -d 'Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, its last lines, and how to run it again'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a show -d 'Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, what its processes were doing when a limit stopped them, its last lines, and how to run it again'
 complete -c supervise -n '__supervise_asks show' -l html -r -F -d 'Write the run as one page of HTML to FILE, with nothing to load from elsewhere; - is stdout'
 complete -c supervise -n '__supervise_asks show' -l json -d 'Print JSON'
 complete -c supervise -n '__supervise_asks show' -l help -d 'Show a help page and exit'

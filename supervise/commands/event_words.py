@@ -3,6 +3,7 @@
 from typing import Any
 
 from supervise.commands import formats
+from supervise.commands.recorded_diagnosis import HINTS
 from supervise.options.table import OPTIONS
 from supervise.records.reader import seconds_of
 
@@ -62,7 +63,7 @@ def _rare(event: Fields, run: Fields) -> str:
         case "stragglers":
             return f"left after the command: {_processes(event.get('stragglers'))}"
         case "diagnosis":
-            hint = f": {event['hint']}" if isinstance(event.get("hint"), str) else ""
+            hint = f": {HINTS[hint]}" if (hint := str(event.get("hint"))) in HINTS else ""
             return f"a look at {_processes(event.get('processes'))}{hint}"
         case "said":
             return f"the command says {_plain(event.get('what'))}: {event.get('text')}"

@@ -10,11 +10,11 @@ from time import strftime
 from typing import Any
 
 from supervise import __version__
-from supervise.commands import event_words, formats, html_chart, run_facts
+from supervise.commands import event_words, formats, html_chart, recorded_diagnosis, run_facts
 from supervise.commands.output_curve import output_rates
 from supervise.commands.timeline import Timeline
-from supervise.faces.phrases import STATES
-from supervise.records.reader import UNKNOWN_WORD, seconds_of
+from supervise.faces import phrases
+from supervise.records.reader import UNKNOWN_WORD
 from supervise.text import shell_words
 from supervise.text.sanitizer import clean
 
@@ -161,39 +161,21 @@ def _class(event: dict[str, Any]) -> str:
 
 def _diagnosis(timeline: Timeline) -> str:
     """Return the table of what the processes were doing when the last limit stopped them; '' where none did."""
-    found = next((event for event in reversed(timeline.events) if event["event"] == "diagnosis"), {})
-    processes = found.get("processes")
-    known = [one for one in processes if isinstance(one, dict)] if isinstance(processes, list) else []
-    if not known:
+    found = recorded_diagnosis.last_of(timeline.events)
+    if not found:
         return ""
     rows = "".join(
-        f'<tr><td class="number">{_escaped(one.get("pid"))}</td><td>{_escaped(one.get("name"))}</td>'
-        f"<td>{_escaped(_doing(one))}</td>"
-        f'<td class="number">{_percent(one.get("cpu_percent"))}</td></tr>'
-        for one in known[:MOST_PROCESSES]
+        f'<tr><td class="number">{one.pid}</td><td>{_escaped(one.name)}</td>'
+        f"<td>{_escaped(phrases.state(one) + phrases.wait(one))}</td>"
+        f'<td class="number">{one.cpu_percent:.0f} %</td></tr>'
+        for one in found.processes[:MOST_PROCESSES]
     )
     head = "".join(f'<th scope="col">{title}</th>' for title in ("pid", "process", "what it was doing", "CPU"))
-    hint = f"<p>{_escaped(found['hint'])}</p>" if isinstance(found.get("hint"), str) else ""
+    hint = f"<p>{_escaped(found.hint)}</p>" if found.hint else ""
     return (
         "<section><h2>What the processes were doing</h2>" + hint + '<div class="scroll" tabindex="0" role="region" '
         f'aria-label="Processes"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>'
     )
-
-
-def _doing(process: dict[str, Any]) -> str:
-    state = STATES.get(str(process.get("state")), "?")
-    waits_in = process.get("waits_in")
-    awaits = process.get("awaits")
-    return (
-        state
-        + (f" in {waits_in}" if isinstance(waits_in, str) else "")
-        + (f", waits for input from {awaits}" if isinstance(awaits, str) else "")
-    )
-
-
-def _percent(value: object) -> str:
-    known = seconds_of(value)
-    return UNKNOWN_WORD if known is None else f"{known:.0f} %"
 
 
 def _last_lines(timeline: Timeline) -> str:

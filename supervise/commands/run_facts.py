@@ -1,14 +1,21 @@
 """The facts of a run in words, as `supervise show` has them on a terminal and in HTML."""
 
+from math import inf
+
 from supervise.commands import formats
 from supervise.commands.expected_end import ExpectedEnd, expected_ends
 from supervise.commands.summary import Summary
-from supervise.commands.timeline import Timeline
+from supervise.commands.timeline import EXTENDED, Timeline, limit_of
 from supervise.records import reader
 from supervise.records.reader import bytes_of, seconds_of
 from supervise.text import shell_words
 from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean
+
+COUNTED = ("starting", "running")
+"""The phases in which the limits of an attempt count."""
+LIMITS = {"a": "access", "c": "completion", "t": "total"}
+"""The limits whose deadline a record knows, by their letters; the idle deadline moves with each byte of output."""
 
 
 def facts(timeline: Timeline) -> list[tuple[str, str]]:
@@ -30,6 +37,8 @@ def facts(timeline: Timeline) -> list[tuple[str, str]]:
             found.append(("expected", f"to have ended: it has taken longer than each of {runs}"))
         else:
             found.append(("expected", f"to end in about {end.shown}, at {formats.local_time(end.at)}, by {runs}"))
+    if limits := _limits(timeline):
+        found.append(("limits", "; ".join(limits)))
     if summary.status:
         found.append(("says", clean(summary.status)))
     usage = summary.end.get("usage")
@@ -51,6 +60,22 @@ def facts(timeline: Timeline) -> list[tuple[str, str]]:
         names = [str(one.get("outcome")) for one in attempts if isinstance(one, dict)]
         found.append(("attempts", clean(", ".join(names))))
     return found
+
+
+def _limits(timeline: Timeline) -> list[str]:
+    """Return the limits that are in force in a run whose command runs, with the time that is left where it is known."""
+    phase = timeline.phases[-1].name if timeline.phases and timeline.summary.state == "running" else ""
+    if phase not in COUNTED:
+        return []
+    started, found = timeline.summary.started or 0.0, []
+    for one in timeline.deadlines:
+        left = one.t - timeline.length
+        if one.over == inf and left > 0 and one.letter in LIMITS:
+            until = formats.local_time(started + one.t)
+            text = f"extended {LIMITS[one.letter]} limit" if one.text == EXTENDED else one.text
+            found.append(f"{text}, {formats.duration(left)} left, until {until}")
+    idle = limit_of(timeline.summary.record, "idle-timeout")
+    return [*found, *([f"idle limit of {formats.duration(idle)}"] if idle and phase == "running" else [])]
 
 
 def expected_end(summary: Summary) -> ExpectedEnd | None:

@@ -5,8 +5,9 @@ import os
 import sys
 from typing import Any
 
-from supervise.commands import formats, lookup, run_facts
+from supervise.commands import formats, lookup, recorded_diagnosis, run_facts
 from supervise.commands.timeline import Timeline, read_timeline
+from supervise.faces import phrases
 from supervise.options import serializer
 from supervise.options.table import BadValueError
 from supervise.records import reader
@@ -31,6 +32,8 @@ BESIDE_COLUMNS = 26
 """The columns for the words before and after a curve: the longest are `output` and `up to 1000 kB/s`."""
 SHOWN_MARKS = 20
 """Events that are listed; the earliest are left out."""
+SHOWN_PROCESSES = 20
+"""Processes of a diagnosis that are listed."""
 STDOUT = "-"
 """The FILE of --html that stands for stdout."""
 GOOD, BAD = "bold green", "bold red"
@@ -154,6 +157,12 @@ def _draw(timeline: Timeline) -> None:
         console.print(
             Text.assemble((f"  {mark.letter} ", "bold"), f"{formats.duration(mark.t):>8}  {clean(mark.text)}")
         )
+    if found := recorded_diagnosis.last_of(timeline.events):
+        console.print(Text("\nwhat the processes were doing", "dim"))
+        more = len(found.processes) - SHOWN_PROCESSES + found.more
+        lines = [phrases.process_snapshot(one) for one in found.processes[:SHOWN_PROCESSES]]
+        for text in (*lines, *([f"and {more} more"] if more > 0 else []), *([found.hint] if found.hint else [])):
+            console.print(Text(f"  {text}"))
     if timeline.last_lines:
         console.print(Text("\nlast lines", "dim"))
         for text in timeline.last_lines:

@@ -17,6 +17,8 @@ START, WATCH, STEER, INSIDE, RECORDS, MACHINE = GROUPS = ("Start", "Watch", "Ste
 """What the subcommands are for, in the order of `supervise --help`. INSIDE: for the command of a run itself."""
 FAMILIES = {"config": "Show, set, find and check the defaults of the options"}
 """What the subcommands of two words with the same first word do together, by that word."""
+RUN_TEXT = "RUN is the id of a run, the beginning or end of an id, a name (--name), or - for the newest run."
+"""What the help page of each subcommand that takes a RUN says of it."""
 
 
 class Subcommand:
@@ -46,7 +48,7 @@ class Subcommand:
         """One of GROUPS, under which `supervise --help` lists the subcommand."""
         self.brief = brief or help.removesuffix(".")
         """A few words for the one line that the subcommand has there; those with the same words share a line."""
-        self.about = about
+        self.about = " ".join(filter(None, (about, RUN_TEXT if "RUN" in operands else "")))
         """More sentences, for the subcommand's help page and the man page."""
         self.options = options
         self.runs_command = runs_command
@@ -137,8 +139,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     ),
     Subcommand(
         "show", "RUN",
-        "Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, its last "
-        "lines, and how to run it again.",
+        "Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, what its "
+        "processes were doing when a limit stopped them, its last lines, and how to run it again.",
         group=WATCH,
         brief="Show how a run went, and why it was stopped",
         options=(
@@ -202,7 +204,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         group=STEER,
         brief="Give a run more time",
         about="While the command is not up yet, its access limit (-a) gets the time instead. The idle limit (-i) stays "
-        "as it is. --max-extension does not bound this; --total-timeout does.",
+        "as it is. --max-extension does not bound this; --total-timeout does. A run without such a limit refuses "
+        "(125).",
     ),
     Subcommand(
         "stop", "RUN",
@@ -238,7 +241,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         group=WATCH,
         brief="Wait for the end of a run, or for what comes first",
         about="Nothing is printed without --new or --json. If the run has already ended, the wait is over at once. "
-        "For a lost run the code is 125.",
+        "For a lost run the code is 125. 121 stands for --for and for --until alike: without --for, it says that what "
+        "--until names has come; --json says what came first.",
         options=(
             Option("", "for", "", "limit", "off", "DURATION", "Wait so long at most: 121 if the run then goes on."),
             Option(
@@ -426,9 +430,10 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "Print the completions for bash, zsh or fish.",
         about="To install them for yourself, make the folder and redirect them: for bash into the file "
         "~/.local/share/bash-completion/completions/supervise, for fish into "
-        "~/.config/fish/completions/supervise.fish, for zsh into the file _supervise in a folder of $fpath. bash reads "
-        "its file only if the package bash-completion is installed. Without the package, put this line into "
-        "~/.bashrc: "
+        "~/.config/fish/completions/supervise.fish, for zsh into the file _supervise in a folder of $fpath. If there "
+        "is none of your own, this line in ~/.zshrc makes ~/.zfunc one: fpath=(~/.zfunc $fpath); autoload -Uz compinit "
+        "&& compinit. bash reads its file only if the package bash-completion is installed. Without the package, put "
+        "this line into ~/.bashrc: "
         'eval "$(supervise completions bash)".',
         group=MACHINE,
         brief="Print the completions of a shell",

@@ -22,6 +22,7 @@ STATES = {
     "I": "idle",
 }
 """The letters of proc(5)."""
+BUFFERING_HINT = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
 INPUTS: dict[InputSource, str] = {"terminal": "the terminal", "stdin": "stdin"}
 GENERATIONS_INDENTED = 10
 """Generations that are indented; deeper ones are not, so that a line keeps room for its text."""
@@ -73,14 +74,24 @@ def process_snapshot(one: ProcessSnapshot) -> str:
 
     `pid 812 curl: sleeping in wait_woken, cpu 0%; tcp 10.0.0.2:4000 > 10.0.0.3:80 ESTABLISHED, sent 5 B, ...`
     """
-    state = STATES.get(one.state, f"state {one.state}") + (f" in {one.waits_in}" if one.waits_in else "")
     threads = f", {one.threads} threads" if one.threads > 1 else ""
-    awaits = f", waits for input from {INPUTS[one.awaits]}" if one.awaits else ""
     sockets = [f"tcp {_socket(socket)}" for socket in one.sockets[:SOCKETS_NAMED]]
     if len(one.sockets) > SOCKETS_NAMED:
         sockets.append(f"and {_number(len(one.sockets) - SOCKETS_NAMED, 'more socket')}")
-    text = "; ".join([f"pid {one.pid} {one.name}: {state}, cpu {percent(one.cpu_percent)}{threads}{awaits}", *sockets])
+    text = "; ".join(
+        [f"pid {one.pid} {one.name}: {state(one)}, cpu {percent(one.cpu_percent)}{threads}{wait(one)}", *sockets]
+    )
     return "  " * min(one.depth, GENERATIONS_INDENTED) + clean(text)
+
+
+def state(one: ProcessSnapshot) -> str:
+    """Return `sleeping in wait_woken`: the state of the process, and the function of the kernel in which it waits."""
+    return STATES.get(one.state, f"state {one.state}") + (f" in {one.waits_in}" if one.waits_in else "")
+
+
+def wait(one: ProcessSnapshot) -> str:
+    """Return `, waits for input from the terminal` of a process that does, '' of any other."""
+    return f", waits for input from {INPUTS[one.awaits]}" if one.awaits else ""
 
 
 def _socket(one: Socket) -> str:

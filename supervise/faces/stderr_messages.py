@@ -54,7 +54,6 @@ PROCESSES_NAMED = 10
 """Processes that a message names; the report names all."""
 PROCESSES_SHOWN = 20
 """Processes that a diagnosis shows, one a line."""
-BUFFERING_HINT = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
 STRAGGLER_OUTPUT_TEXT = {
     "record": "the processes left running now print only into the record of this run",
     "dropped": "the processes left running go on, and their output is dropped from now on",
@@ -310,7 +309,7 @@ def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
     if item.last_line:
         is_question = any(one.awaits for one in item.processes)
         lines.append(phrases.last_line(item.last_line, moment.t, is_question))
-    return lines + ([BUFFERING_HINT] if item.is_held_back else [])
+    return lines + ([phrases.BUFFERING_HINT] if item.is_held_back else [])
 
 
 def _final(outcome: Outcome, moment: Moment, attempts: int, *, is_intended: bool) -> list[str]:

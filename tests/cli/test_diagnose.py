@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.clients import command
 from tests.support.harness import Ended, Place, child
 
 HINT = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
@@ -222,6 +223,8 @@ def test_a_busy_silent_program_gets_a_hint_at_block_buffering(supervise: Place) 
     assert ended.out == b""
     assert ended.messages[-2] == HINT
     assert ended.report["diagnosis"]["hint"] == "block_buffering"
+    shown = command(supervise, "show", "-").out.decode()
+    assert f"\n  {HINT}\n" in shown
 
 
 def test_the_pty_that_the_hint_names_shows_the_output(supervise: Place) -> None:

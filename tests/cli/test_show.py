@@ -16,6 +16,7 @@ from lxml import html
 
 from supervise.commands import html_page, show, timeline
 from supervise.records import reader
+from tests.support.clients import command
 from tests.support.harness import HANG_SECONDS, Place, child, wait_until
 from tests.support.native_start import script_of
 
@@ -79,16 +80,46 @@ def test_the_command_line_of_show_runs_the_same_again(supervise: Place) -> None:
 
 
 def test_show_has_a_running_run(supervise: Place) -> None:
-    running = supervise.start("-t", "60", "--", *child("ready", "stay"), report=False)
+    running = supervise.start("-t", "60", "-i", "50", "--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
     assert show_text(supervise, "-").startswith("running   ")
+    # The limits are far away, so the time line does not reach them.
+    limits = r"\nlimits   completion limit of 1m0s, 5\d(\.\d+)?s left, until [-\d]+ [:\d]+; idle limit of 50s\n"
+    assert re.search(limits, show_text(supervise, "-"))
+    assert command(supervise, "extend", "-", "1m").code == 0
+    assert "\nlimits   extended completion limit, 1m" in show_text(supervise, "-")
     wait_until(lambda: shown_facts(supervise)["samples"])
     text = show_text(supervise, "-")
     assert "\ncpu " in text
     assert "\noutput " in text
     running.send(signal.SIGTERM)
     running.wait()
-    assert show_text(supervise, "-").startswith("cancelled (143): signal TERM")
+    text = show_text(supervise, "-")
+    assert text.startswith("cancelled (143): signal TERM")
+    assert "\nlimits   " not in text
+
+
+def test_show_has_the_access_limit_of_a_run_that_is_not_up(supervise: Place) -> None:
+    """The completion and the idle limit do not count yet."""
+    running = supervise.start("-a", "60", "-t", "9", "-i", "9", "--", *child("stay"), report=False)
+    limits = r"\nlimits   access limit of 1m0s, 5\d(\.\d+)?s left, until [-\d]+ [:\d]+\n"
+    wait_until(lambda: re.search(limits, show_text(supervise, "-")))
+    running.send(signal.SIGTERM)
+    running.wait()
+
+
+def test_show_says_what_the_processes_were_doing(supervise: Place) -> None:
+    """In the words of the message at the end."""
+    ended = supervise("-i", "0.5", "--", "sh", "-c", "echo here; flock /dev/null -c 'sleep 60'; :")
+    assert ended.code == 123
+    _, _, text = show_text(supervise, "-").partition("\nwhat the processes were doing\n")
+    found = text.partition("\n\n")[0].splitlines()
+    assert [re.sub(r"\d+", "N", one) for one in found] == [
+        re.sub(r"\d+", "N", one) for one in ended.messages if one.startswith("  ")
+    ]
+    assert len(found) >= 2
+    assert "    pid " in text
+    assert " sleep: sleeping in " in text
 
 
 def test_show_has_a_run_between_two_attempts(supervise: Place) -> None:
@@ -176,11 +207,23 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=5,
 )
-EVENTS = st.fixed_dictionaries(
-    {"event": st.sampled_from([*timeline.MARKS, "started", "exited", "settled"])},
+SOCKETS = st.dictionaries(st.sampled_from(["local", "peer", "state", "sent_bytes", "received_bytes"]), JSON)
+PROCESSES = st.fixed_dictionaries(
+    {"pid": st.one_of(st.integers(), JSON)},
     optional={
+        "sockets": st.one_of(st.lists(SOCKETS, max_size=5), JSON),
+        **dict.fromkeys(("depth", "name", "state", "waits_in", "awaits", "cpu_percent", "threads"), JSON),
+    },
+)
+EVENTS = st.fixed_dictionaries(
+    {"event": st.sampled_from([*timeline.MARKS, "started", "exited", "settled", "diagnosis"])},
+    optional={
+        "processes": st.one_of(st.lists(PROCESSES, max_size=3), JSON),
         "t": st.one_of(st.floats(), st.floats(0, 100), JSON),
-        **dict.fromkeys(("deadline", "evidence", "limit", "by", "used", "cap", "left", "cause", "source", "how"), JSON),
+        **dict.fromkeys(
+            ("deadline", "evidence", "limit", "by", "used", "cap", "left", "cause", "source", "how", "more", "hint"),
+            JSON,
+        ),
     },
 )
 ENDS = st.dictionaries(

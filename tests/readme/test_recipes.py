@@ -87,7 +87,9 @@ def test_a_step_that_goes_silent_is_an_annotation_with_its_cause(supervise: Plac
 
 
 def test_the_line_of_the_crontab_mails_on_failure_alone_and_runs_once_at_a_time(supervise: Place) -> None:
-    line = recipe("cron", {}).strip().split(" ", 5)[5]
+    path, entry = recipe("cron", {}).strip().splitlines()
+    assert path.startswith("PATH=")
+    line = entry.split(" ", 5)[5]
     script(supervise, "nightly.sh", "echo began; until [ -e go ]; do sleep 0.02; done; exit $(cat go)")
     first = start(supervise, line)
     wait_until(lambda: b"nightly" in command(supervise, "ps").out)

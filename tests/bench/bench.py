@@ -19,7 +19,7 @@ import bench_records
 import bench_sampling
 import bench_starting
 import bench_waiting
-from bench_tools import row
+from bench_tools import row, state
 
 COLUMNS = ("supervise", "P", "timeout", "tini", "cat", "pv", "psutil", "tee", "sed", "ts", "--no-record", "alone")
 PROGRAMS = ("timeout", "tini", "pv", "ts")
@@ -126,7 +126,8 @@ def main(words: list[str]) -> None:
     rows = []
     for name in names:
         print(f"{name} ...", file=sys.stderr)
-        rows.append({"name": name, **benches[name]()})
+        with state():
+            rows.append({"name": name, **benches[name]()})
     print(table(rows))
     print(json.dumps({"machine": machine(), "rows": rows}, indent=2))
 

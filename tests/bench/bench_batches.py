@@ -5,8 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench_records import state
-from bench_tools import SUPERVISE, in_turn, medians, row, whole
+from bench_tools import SUPERVISE, in_turn, medians, row, state, whole
 
 MS = 1000
 NAMES = map("bench{}".format, itertools.count())

@@ -48,7 +48,7 @@ def one_pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]
 def _through(rounds: int, total: int, redirection: str, name: str) -> dict[str, object]:
     with flood(total) as (source, size):
         ways = {
-            "supervise": f"{SUPERVISE} --no-record -- {source}{redirection} | cat > /dev/null",
+            "supervise": f"{SUPERVISE} -- {source}{redirection} | cat > /dev/null",
             "cat": f"{source} | cat | cat > /dev/null",
             "pv": f"{source} | pv -q | cat > /dev/null",
         }
@@ -64,7 +64,7 @@ def to_null(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
     """Measure from the source into supervise or cat, and on into /dev/null."""
     with flood(total) as (source, size):
         ways = {
-            "supervise": f"{SUPERVISE} --no-record -- {source} > /dev/null",
+            "supervise": f"{SUPERVISE} -- {source} > /dev/null",
             "cat": f"{source} | cat > /dev/null",
         }
         found = rates(ways, rounds, size)
@@ -91,7 +91,7 @@ def _marked(rounds: int, ours: int, option: str, other: str, theirs: int, reach:
         for way, count in counts.items():
             path = Path(folder) / way
             path.write_bytes(b"%08d\n" % 0 * count)
-            source = f"cat {path} | {other}" if way == name else f"{SUPERVISE} --no-record {option} -- cat {path}"
+            source = f"cat {path} | {other}" if way == name else f"{SUPERVISE} {option} -- cat {path}"
             kinds[way] = ["sh", "-c", f"{source} | cat > /dev/null"]
         seconds = medians(in_turn(kinds, rounds, whole))
     found = {way: counts[way] * 9 / spent / 1e9 for way, spent in seconds.items()}
@@ -122,7 +122,7 @@ def _lags(words: list[str], *, is_one_pipe: bool = False) -> list[tuple[float, f
 def _ways(program: str, count: int, microseconds: int) -> dict[str, list[str]]:
     words = f"{program} ticks {count} {microseconds}"
     return {
-        "supervise": [SUPERVISE, "--no-record", "--", *words.split()],
+        "supervise": [SUPERVISE, "--", *words.split()],
         "cat": ["sh", "-c", f"{words} | cat"],
         "alone": words.split(),
     }

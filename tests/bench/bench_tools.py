@@ -33,10 +33,13 @@ def state() -> Iterator[str]:
                 ENVIRON["XDG_STATE_HOME"] = before
 
 
-def wrapped(*command: str) -> dict[str, list[str]]:
-    """Return for each installed wrapper its name, and the words that run the command under it."""
+def wrapped(*command: str, options: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    """Return for each installed wrapper its name, and the words that run the command under it.
+
+    `options` are those of supervise.
+    """
     ways = {
-        "supervise": [SUPERVISE, "--", *command],
+        "supervise": [SUPERVISE, *options, "--", *command],
         "timeout": ["timeout", "60", *command],
         "tini": ["tini", "-s", "--", *command],
         "alone": [*command],

@@ -35,7 +35,7 @@ def _long(name: str) -> list[str]:
     words = wrapped("sleep", "600")
     if name == "timeout":
         return ["timeout", "600", "sleep", "600"]
-    return [SUPERVISE, "--no-record", *LIMITS, "--", "sleep", "600"] if name == "supervise" else words[name]
+    return [SUPERVISE, *LIMITS, "--", "sleep", "600"] if name == "supervise" else words[name]
 
 
 def _pss(pid: int) -> float:
@@ -88,20 +88,11 @@ def _busy(count: int) -> Iterator[None]:
 def lateness(rounds: int = 30) -> dict[str, object]:
     """Measure the delay of the TERM after a limit of a second, beside two busy loops.
 
-    But for --no-record the options are the defaults, so the snapshot is taken and the messages are printed.
+    The options are the defaults, so the snapshot is taken, the messages are printed, and the run is on record.
     """
     with probe() as (program, file), _busy(2):
         ways = {
-            "supervise": [
-                SUPERVISE,
-                "--no-record",
-                "-t",
-                "1",
-                "--",
-                program,
-                "term",
-                str(file),
-            ],
+            "supervise": [SUPERVISE, "-t", "1", "--", program, "term", str(file)],
             "timeout": ["timeout", "1", program, "term", str(file)],
         }
         found: dict[str, list[float]] = {name: [] for name in ways}

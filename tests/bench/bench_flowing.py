@@ -36,28 +36,42 @@ def rates(ways: dict[str, str], rounds: int, size: int) -> dict[str, float]:
 
 
 def pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
-    """Measure from the source into supervise, cat or pv, and on into a last cat, with stdout and stderr apart."""
-    return _through(rounds, total, "", "pipe to pipe")
+    """Measure from the source into supervise, cat or pv, and on into a last cat.
+
+    The record keeps the beginning and the end of the output (--log-max).
+    """
+    found, size = _through(rounds, total, "", "")
+    return row(f"pipe to pipe, {size}", "GB/s", found, found["supervise"] / found["cat"], ">= 1 x cat")
+
+
+def unrecorded_pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
+    """Measure the same without a record: what the pumps do."""
+    return _pumped(rounds, total, "", "")
 
 
 def one_pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
     """Measure the same with `2>&1`: the command has one pipe as its stdout and stderr (--streams)."""
-    return _through(rounds, total, " 2>&1", "pipe to pipe, 2>&1")
+    return _pumped(rounds, total, " 2>&1", ", 2>&1")
 
 
-def _through(rounds: int, total: int, redirection: str, name: str) -> dict[str, object]:
+def _pumped(rounds: int, total: int, redirection: str, name: str) -> dict[str, object]:
+    found, size = _through(rounds, total, redirection, "--no-record")
+    worst = min(found["supervise"] / found["cat"] / 1.2, found["supervise"] / found.get("pv", 1e-9))
+    what = f"pipe to pipe{name}, --no-record, {size}"
+    return row(what, "GB/s", found, worst, ">= 1 of the greater of 1.2 x cat and pv -q")
+
+
+def _through(rounds: int, total: int, redirection: str, option: str) -> tuple[dict[str, float], str]:
+    """Return the rates in GB/s of supervise with the option, cat and pv, and the number of bytes in words."""
     with flood(total) as (source, size):
         ways = {
-            "supervise": f"{SUPERVISE} -- {source}{redirection} | cat > /dev/null",
+            "supervise": f"{SUPERVISE} {option} -- {source}{redirection} | cat > /dev/null",
             "cat": f"{source} | cat | cat > /dev/null",
             "pv": f"{source} | pv -q | cat > /dev/null",
         }
         if not shutil.which("pv"):
             del ways["pv"]
-        found = rates(ways, rounds, size)
-    worst = min(found["supervise"] / found["cat"] / 1.2, found["supervise"] / found.get("pv", 1e-9))
-    what = f"{name}, {size / (1 << 30):.2g} GiB"
-    return row(what, "GB/s", found, worst, ">= 1 of the greater of 1.2 x cat and pv -q")
+        return rates(ways, rounds, size), f"{size / (1 << 30):.2g} GiB"
 
 
 def to_null(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:

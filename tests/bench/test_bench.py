@@ -20,7 +20,7 @@ def test_the_quick_bench_has_all_figures() -> None:
     assert done.returncode == 0, done.stderr
     table, _, text = done.stdout.partition("{")
     rows = json.loads("{" + text)["rows"]
-    assert len(rows) == table.count("\n") - 2 == 29
+    assert len(rows) == table.count("\n") - 2 == 30
     for row in rows:
         assert row["figures"]["supervise"] is not None
         assert len(row["figures"]) > 1

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervise.control import runtime_folders, sockets
-from tests.support.clients import ask, command, connect, socket_of, steered
+from tests.support.clients import ask, bind, command, connect, socket_of, steered
 from tests.support.harness import HANG_SECONDS, Place, child, wait_until
 
 
@@ -366,8 +366,7 @@ def test_a_run_killed_before_its_socket_had_a_name_leaves_none(supervise: Place)
     unnamed = socket_of(supervise).rename(socket_of(supervise).with_suffix(sockets.UNNAMED_SUFFIX))
     assert command(supervise, "stop", run_id).code == 125
     assert not unnamed.exists()
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(unnamed))
+    with bind(unnamed):
         assert command(supervise, "stop", run_id).code == 125
         assert unnamed.exists()
     unnamed.unlink()

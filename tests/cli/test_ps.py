@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from supervise.records import reader
+from tests.support.clients import bind
 from tests.support.harness import Place, child, wait_until
 from tests.support.listed_runs import DAY, ask, lines, listed, make
 
@@ -270,16 +270,6 @@ def test_prune_removes_half_made_records(supervise: Place) -> None:
     ask(supervise, "prune")
     assert not half.exists()
     assert os.listdir(state / "live") == os.listdir(state / "names") == []
-
-
-def bind(path: Path) -> socket.socket:
-    """Return a socket that is bound to that path, as a run has it."""
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if path.suffix == ".notify" else socket.SOCK_STREAM)
-    folder = os.open(path.parent, os.O_RDONLY)
-    # A socket address has no room for the whole path.
-    one.bind(f"/proc/self/fd/{folder}/{path.name}")
-    os.close(folder)
-    return one
 
 
 def test_prune_removes_the_sockets_of_dead_runs(supervise: Place) -> None:

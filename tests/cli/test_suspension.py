@@ -28,11 +28,14 @@ def tree_of(running: Running) -> list[int]:
 
 
 def stop_all(pids: list[int]) -> None:
-    """Stop these processes by STOP, but for a step of the command that ends meanwhile."""
+    """Stop these processes by STOP, but for a step of the command that ends meanwhile.
+
+    A shell whose new child stands still before its exec is in state D, since it waits for that in vfork(2).
+    """
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: all(state_of(pid) in "TZX" for pid in pids))
+    wait_until(lambda: all(state_of(pid) in "DTZX" for pid in pids))
 
 
 def continue_all(pids: list[int]) -> None:

@@ -27,6 +27,16 @@ def newest(supervise: Place) -> str:
     return wait_until(lambda: reader.ids(supervise.state)[:1])[0]
 
 
+def bind(path: Path) -> socket.socket:
+    """Return a socket that is bound to that path, as a run has it."""
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if path.suffix == ".notify" else socket.SOCK_STREAM)
+    folder = os.open(path.parent, os.O_RDONLY)
+    # A socket address has no room for the whole path.
+    one.bind(f"/proc/self/fd/{folder}/{path.name}")
+    os.close(folder)
+    return one
+
+
 def connect(path: Path) -> socket.socket:
     """Return a connection to that control socket.
 

@@ -1,7 +1,6 @@
 """`supervise completions`: print the completions of a shell, as they were installed, or the words that they ask for."""
 
 import os
-from typing import Any
 
 from supervise.commands import formats, shared_files
 from supervise.options.table import BadValueError
@@ -10,12 +9,13 @@ from supervise.records import reader
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 MOST_RUNS = 100
 """Runs whose ids are listed: a list that fills the screen helps nobody."""
 
 
-def main(values: dict[str, Any], operands: list[str]) -> int:
+def main(values: "dict[str, Any]", operands: list[str]) -> int:
     """Print the completions, or the words of the lists that are asked for; return 0.
 
     Raises BadValueError for another shell, and where the completions cannot be read or written.

@@ -172,9 +172,11 @@ def _diagnosis(timeline: Timeline) -> str:
     )
     head = "".join(f'<th scope="col">{title}</th>' for title in ("pid", "process", "what it was doing", "CPU"))
     hint = f"<p>{_escaped(found.hint)}</p>" if found.hint else ""
+    more = max(0, len(found.processes) - MOST_PROCESSES) + found.more
+    rest = f"<p>and {more} more</p>" if more else ""
     return (
         "<section><h2>What the processes were doing</h2>" + hint + '<div class="scroll" tabindex="0" role="region" '
-        f'aria-label="Processes"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>'
+        f'aria-label="Processes"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{rest}</section>'
     )
 
 

@@ -1,21 +1,20 @@
 """The facts of a run in words, as `supervise show` has them on a terminal and in HTML."""
 
-from math import inf
+from time import time
 
-from supervise.commands import formats
+from supervise.commands import formats, lookup
 from supervise.commands.expected_end import ExpectedEnd, expected_ends
 from supervise.commands.summary import Summary
-from supervise.commands.timeline import EXTENDED, Timeline, limit_of
+from supervise.commands.timeline import Timeline
+from supervise.options.table import BadValueError
 from supervise.records import reader
 from supervise.records.reader import bytes_of, seconds_of
 from supervise.text import shell_words
 from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean
 
-COUNTED = ("starting", "running")
-"""The phases in which the limits of an attempt count."""
-LIMITS = {"a": "access", "c": "completion", "t": "total"}
-"""The limits whose deadline a record knows, by their letters; the idle deadline moves with each byte of output."""
+STATUS_SECONDS = 1.0
+"""Seconds that a run has for the answer which limits count; a supervisor that stands still gives none."""
 
 
 def facts(timeline: Timeline) -> list[tuple[str, str]]:
@@ -37,8 +36,8 @@ def facts(timeline: Timeline) -> list[tuple[str, str]]:
             found.append(("expected", f"to have ended: it has taken longer than each of {runs}"))
         else:
             found.append(("expected", f"to end in about {end.shown}, at {formats.local_time(end.at)}, by {runs}"))
-    if limits := _limits(timeline):
-        found.append(("limits", "; ".join(limits)))
+    if limits := _limits(summary):
+        found.append(("limits", ", ".join(limits)))
     if summary.status:
         found.append(("says", clean(summary.status)))
     usage = summary.end.get("usage")
@@ -62,20 +61,41 @@ def facts(timeline: Timeline) -> list[tuple[str, str]]:
     return found
 
 
-def _limits(timeline: Timeline) -> list[str]:
-    """Return the limits that are in force in a run whose command runs, with the time that is left where it is known."""
-    phase = timeline.phases[-1].name if timeline.phases and timeline.summary.state == "running" else ""
-    if phase not in COUNTED:
+def _limits(summary: Summary) -> list[str]:
+    """Return the limits that count now in a running run, the next one first, as the run itself says; none without it.
+
+    The record does not know them all: an outer run or a job has limits too, and a suspension moves each of them.
+    """
+    if summary.state != "running":
         return []
-    started, found = timeline.summary.started or 0.0, []
-    for one in timeline.deadlines:
-        left = one.t - timeline.length
-        if one.over == inf and left > 0 and one.letter in LIMITS:
-            until = formats.local_time(started + one.t)
-            text = f"extended {LIMITS[one.letter]} limit" if one.text == EXTENDED else one.text
-            found.append(f"{text}, {formats.duration(left)} left, until {until}")
-    idle = limit_of(timeline.summary.record, "idle-timeout")
-    return [*found, *([f"idle limit of {formats.duration(idle)}"] if idle and phase == "running" else [])]
+    try:
+        answer = _status(lookup.Target(summary.record.run_id, summary.record))
+    except (BadValueError, OSError, ValueError):
+        return []
+    deadlines, found = answer.get("deadlines"), []
+    for one in deadlines if isinstance(deadlines, list) else ():
+        limit, left = (one.get("limit"), one.get("left")) if isinstance(one, dict) else (None, None)
+        if isinstance(limit, str) and isinstance(left, int | float):
+            # The idle deadline moves with each byte of output.
+            at = "" if limit == "idle" else f" (at {formats.local_time(time() + left)})"
+            found.append(f"{limit.replace('_', ' ')} in {formats.duration(max(0.0, left))}{at}")
+    return found
+
+
+def _status(target: lookup.Target) -> dict[str, object]:
+    """Return the answer of the run to the request `status`; an empty one where the run has just ended.
+
+    Raises BadValueError; OSError or ValueError where the run gives no answer in time.
+    """
+    connection = target.connect(STATUS_SECONDS)
+    if connection is None:
+        return {}
+    try:
+        connection.socket.settimeout(STATUS_SECONDS)
+        connection.send("status")
+        return connection.receive() or {}
+    finally:
+        connection.socket.close()
 
 
 def expected_end(summary: Summary) -> ExpectedEnd | None:

@@ -32,8 +32,6 @@ BESIDE_COLUMNS = 26
 """The columns for the words before and after a curve: the longest are `output` and `up to 1000 kB/s`."""
 SHOWN_MARKS = 20
 """Events that are listed; the earliest are left out."""
-SHOWN_PROCESSES = 20
-"""Processes of a diagnosis that are listed."""
 STDOUT = "-"
 """The FILE of --html that stands for stdout."""
 GOOD, BAD = "bold green", "bold red"
@@ -158,11 +156,10 @@ def _draw(timeline: Timeline) -> None:
             Text.assemble((f"  {mark.letter} ", "bold"), f"{formats.duration(mark.t):>8}  {clean(mark.text)}")
         )
     if found := recorded_diagnosis.last_of(timeline.events):
-        console.print(Text("\nwhat the processes were doing", "dim"))
-        more = len(found.processes) - SHOWN_PROCESSES + found.more
-        lines = [phrases.process_snapshot(one) for one in found.processes[:SHOWN_PROCESSES]]
-        for text in (*lines, *([f"and {more} more"] if more > 0 else []), *([found.hint] if found.hint else [])):
-            console.print(Text(f"  {text}"))
+        head, *lines = phrases.diagnosis(found.processes, found.more, found.cpu_span, is_whole=found.is_whole)
+        console.print(Text(f"\n{head.removesuffix(':')}", "dim"))
+        for text in (*lines, *([f"  {found.hint}"] if found.hint else [])):
+            console.print(Text(text))
     if timeline.last_lines:
         console.print(Text("\nlast lines", "dim"))
         for text in timeline.last_lines:

@@ -204,8 +204,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         group=STEER,
         brief="Give a run more time",
         about="While the command is not up yet, its access limit (-a) gets the time instead. The idle limit (-i) stays "
-        "as it is. --max-extension does not bound this; --total-timeout does. A run without such a limit refuses "
-        "(125).",
+        "as it is. --max-extension does not bound this; --total-timeout does. A run in which neither -t nor -a is in "
+        "force refuses (125).",
     ),
     Subcommand(
         "stop", "RUN",

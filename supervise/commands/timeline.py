@@ -176,7 +176,7 @@ def read_timeline(record: reader.Record, lines: int = LAST_LINES) -> Timeline:
         for event in events
         if event["event"] in MARKS
     ]
-    timeline.phases = _phases(events, timeline.length, has_access_limit=limit_of(record, "access-timeout") is not None)
+    timeline.phases = _phases(events, timeline.length, has_access_limit=_limit(record, "access-timeout") is not None)
     timeline.deadlines = _deadlines(timeline)
     timeline.last_lines = _last_lines(record, lines)
     return timeline
@@ -215,7 +215,7 @@ def _phases(events: list[Fields], length: float, *, has_access_limit: bool) -> l
 def _deadlines(timeline: Timeline) -> list[Mark]:
     """Return the deadlines of all attempts, and that of --total-timeout."""
     record, found = timeline.summary.record, list[Mark]()
-    access, completion, total = (limit_of(record, name) for name in ("access-timeout", "timeout", "total-timeout"))
+    access, completion, total = (_limit(record, name) for name in ("access-timeout", "timeout", "total-timeout"))
     zero = reader.epoch(record.facts.get("started_at"))
 
     def end(letters: str, t: float) -> None:
@@ -248,7 +248,7 @@ def _deadlines(timeline: Timeline) -> list[Mark]:
     return [one for one in found if one.t >= 0]
 
 
-def limit_of(record: reader.Record, name: str) -> float | None:
+def _limit(record: reader.Record, name: str) -> float | None:
     """Return the seconds of the limit that the run was started with; None where the limit was off."""
     word = _dict(record.facts.get("options")).get(name)
     return (duration(word) or None) if isinstance(word, str) else None

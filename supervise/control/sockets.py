@@ -7,9 +7,9 @@ The address of a socket holds 107 bytes only (unix(7)), so a socket is bound and
 import _socket
 import errno
 import os
-from math import inf
 from stat import S_ISDIR
 from sys import byteorder
+from time import time
 
 from supervise.control import runtime_folders
 from supervise.control.runtime_folders import Folder
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SOCKET_SUFFIX = ".sock"
 UNNAMED_SUFFIX = ".new"
 """The suffix of a control socket before it listens."""
+UNNAMED_SECONDS = 1.0
+"""Seconds after which a socket without its name may be taken for dead: bind(2) makes the file first, and then the
+socket, and a connection in between is refused."""
 NOTIFY_SUFFIX = ".notify"
 """The suffix of the socket for the command's sd_notify(3) messages, or, for root, of the folder of that socket."""
 ADDRESS_BYTES = 107
@@ -331,8 +334,8 @@ def _connect(folder: Folder, run_id: str, seconds: float, uid: int) -> "_socket.
             # The supervisor and the guardian were killed, and left the socket's file.
             _remove_from(folder, run_id, (SOCKET_SUFFIX, UNNAMED_SUFFIX))
         elif error.errno == errno.ENOENT and uid == os.geteuid():
-            # They may have been killed before the socket had its name; a run that is about to name it keeps it.
-            _remove_dead(folder, run_id + UNNAMED_SUFFIX, inf)
+            # They may have been killed before the socket had its name.
+            _remove_dead(folder, run_id + UNNAMED_SUFFIX, time() - UNNAMED_SECONDS)
         elif error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
             one.close()
             raise

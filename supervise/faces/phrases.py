@@ -7,6 +7,10 @@ from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
 """Milliseconds of each unit above a second."""
 LATEST_EPOCH_SECONDS = 253_402_128_000
@@ -23,6 +27,8 @@ STATES = {
 }
 """The letters of proc(5)."""
 BUFFERING_HINT = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
+PROCESSES_SHOWN = 20
+"""Processes that a diagnosis shows, one a line."""
 INPUTS: dict[InputSource, str] = {"terminal": "the terminal", "stdin": "stdin"}
 GENERATIONS_INDENTED = 10
 """Generations that are indented; deeper ones are not, so that a line keeps room for its text."""
@@ -67,6 +73,24 @@ def process(one: Process) -> str:
     ]
     details = ", ".join(filter(None, known))
     return clean(f"pid {one.pid} {one.name}" + (f" ({details})" if details else ""))
+
+
+def diagnosis(
+    processes: "Sequence[ProcessSnapshot]", more: int, cpu_span: float | None, *, is_whole: bool
+) -> list[str]:
+    """Return the heading and a line for each process, PROCESSES_SHOWN at most; `more` processes are not among them.
+
+    `cpu_span` are the seconds over which the CPU use was measured, None for the whole life of each process. The
+    processes of a diagnosis that is not `is_whole` are those that could be read in time.
+    """
+    lines, shown = [], processes[:PROCESSES_SHOWN]
+    if shown:
+        so_far = "" if is_whole else ", as far as could be read in time"
+        span = f"over the last {measured(cpu_span)}" if cpu_span else "since the start of each"
+        lines = [f"what the processes were doing{so_far}, and their CPU use {span}:"]
+        lines += [f"  {process_snapshot(one)}" for one in shown]
+    more += len(processes) - len(shown)
+    return [*lines, f"  and {more} more"] if more else lines
 
 
 def process_snapshot(one: ProcessSnapshot) -> str:

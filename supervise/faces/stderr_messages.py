@@ -52,8 +52,6 @@ Verbosity = Literal["quiet", "normal", "verbose"]
 
 PROCESSES_NAMED = 10
 """Processes that a message names; the report names all."""
-PROCESSES_SHOWN = 20
-"""Processes that a diagnosis shows, one a line."""
 STRAGGLER_OUTPUT_TEXT = {
     "record": "the processes left running now print only into the record of this run",
     "dropped": "the processes left running go on, and their output is dropped from now on",
@@ -297,15 +295,7 @@ def _stopping(item: Verdict) -> str:
 
 
 def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
-    lines, shown = [], item.processes[:PROCESSES_SHOWN]
-    if shown:
-        so_far = "" if item.is_whole else ", as far as could be read in time"
-        span = f"over the last {phrases.measured(item.cpu_span)}" if item.cpu_span else "since the start of each"
-        lines = [f"what the processes were doing{so_far}, and their CPU use {span}:"]
-        lines += [f"  {phrases.process_snapshot(one)}" for one in shown]
-    more = len(item.processes) - len(shown) + item.more
-    if more:
-        lines.append(f"  and {more} more")
+    lines = phrases.diagnosis(item.processes, item.more, item.cpu_span, is_whole=item.is_whole)
     if item.last_line:
         is_question = any(one.awaits for one in item.processes)
         lines.append(phrases.last_line(item.last_line, moment.t, is_question))

@@ -257,7 +257,7 @@ class Runner:
     @property
     def _is_held(self) -> bool:
         """Return whether the next attempt has to wait: for hooks, or for the command of --stop-command."""
-        messenger = self.notices.messenger
+        messenger = self.notices.messenger_link
         is_stopping = self.stop_command is not None and self.stop_command.is_running
         return is_stopping or bool(messenger and messenger.is_awaited)
 
@@ -422,7 +422,7 @@ class Runner:
 
     def hear_messenger(self) -> None:
         """Handle all that the messenger has said by now: a hook has failed, or the next attempt may begin."""
-        messenger = self.notices.messenger
+        messenger = self.notices.messenger_link
         if messenger:
             was_held = self._is_held
             messenger.hear()

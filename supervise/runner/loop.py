@@ -83,8 +83,8 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
             _start_allocation_watch(nursery, runner)
         for tie in launched.info.ties:
             nursery.start_soon(_watch_tie, runner, tie)
-        if runner.notices.messenger:
-            nursery.start_soon(_hear_messenger, runner, runner.notices.messenger)
+        if runner.notices.messenger_link:
+            nursery.start_soon(_hear_messenger, runner, runner.notices.messenger_link)
         await alarm.is_over.wait()
         if control:
             control.finish(requests.last_words())

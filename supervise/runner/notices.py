@@ -63,7 +63,7 @@ class Notices:
         """The items that the text of a later live line depends on."""
         self._policy = policy
         self._ci = _ci_of(launched)
-        self.messenger = _messenger_link_of(launched, self.announce)
+        self.messenger_link = _messenger_link_of(launched, self.announce)
         """Tells others of the run; None where nobody is told."""
         self._people = Messenger(launched.streams.messages)
         self._is_coloured = colour.is_wanted(launched.streams.messages.fd)
@@ -86,8 +86,8 @@ class Notices:
         """The outcome whose message was shown ahead of the held output."""
         self._full_report = self._new_report() if self.wants_report else None
         """None where nothing of it would be written."""
-        if self.messenger:
-            self.messenger.start()
+        if self.messenger_link:
+            self.messenger_link.start()
 
     def prepare_end(self) -> None:
         """Learn the types of the items with which runs end, while the command runs: at the end its caller waits."""
@@ -193,14 +193,14 @@ class Notices:
         if self._is_coloured:
             lines = [painted(line, colour_of(item, self._policy)) for line in lines]
         _say_all(self._people, [*before, *lines, *after])
-        if self._events or self._recorded or self.messenger:
+        if self._events or self._recorded or self.messenger_link:
             text = jsonl.line(item, moment, self._run_id)
             if text and self._events:
                 self._events.say(text.encode() + b"\n")
             if text and self._recorded:
                 self._record_event(item, moment, text)
-            if text and self.messenger:
-                self.messenger.tell(item, text)
+            if text and self.messenger_link:
+                self.messenger_link.tell(item, text)
         self._report_lost_events()
         if self._full_report:
             self._full_report.note(item, moment)
@@ -262,8 +262,8 @@ class Notices:
                     self.report_failure = failure
         if self._ci:
             self._append_for_ci(whole)
-        if self.messenger:
-            self.messenger.end()
+        if self.messenger_link:
+            self.messenger_link.end()
         for program in filter(None, (self._events, self._recorded)):
             program.flush(FLUSH_SECONDS)
         self._report_lost_events()
@@ -276,7 +276,7 @@ class Notices:
 
     def finish_pings(self) -> None:
         """Wait for the last ping, and say on stderr why one has failed; report and record are written already."""
-        for text in self.messenger.await_pings() if self.messenger else ():
+        for text in self.messenger_link.await_pings() if self.messenger_link else ():
             _say_all(self._people, self._messages.lines(self._mask(Trouble(text)), self._moment(self._now())))
             self._people.flush(FLUSH_SECONDS)
 

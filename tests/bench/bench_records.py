@@ -54,7 +54,7 @@ def log(rounds: int = 5, total: int = 1 << 30) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder, flood(total) as (source, size):
         file = Path(folder) / "log"
         ways = {
-            "supervise": f"{SUPERVISE} {UNRECORDED} --log {file} -- {source} | cat > /dev/null; rm {file}",
+            "supervise": f"{SUPERVISE} --log {file} -- {source} | cat > /dev/null; rm {file}",
             "tee": f"{source} | tee {file} | cat > /dev/null; rm {file}",
         }
         found = rates(ways, rounds, size)

@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from supervise.control import runtime_folders, sockets
 from tests.support.clients import ask, bind, command, connect, socket_of, steered
-from tests.support.harness import HANG_SECONDS, Place, child, wait_until
+from tests.support.harness import HANG_SECONDS, Place, Running, child, wait_until
 
 
 def stop(supervise: Place, run_id: str) -> None:
@@ -336,19 +337,26 @@ def _answers(path: Path) -> bool:
 # --- removal
 
 
+def kill_both(running: Running) -> None:
+    """Kill the supervisor and its guardian, neither of which can act on the death of the other."""
+    pids = (running.pid, running.guardian())
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            os.kill(pid, number)
+    running.process.wait(HANG_SECONDS)
+
+
 @pytest.mark.parametrize("also_guardian", [False, True])
 def test_a_killed_run_leaves_no_socket(supervise: Place, also_guardian: bool) -> None:
     """The guardian removes the socket; where it was killed too, the next client that finds no listener does."""
     running, run_id = steered(supervise, "-k", "0.1", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     if also_guardian:
-        os.kill(running.guardian(), signal.SIGSTOP)
-        os.kill(running.guardian(), signal.SIGKILL)
-    running.send(signal.SIGKILL)
-    running.process.wait()
-    if also_guardian:
+        kill_both(running)
         assert path.exists()
         assert command(supervise, "stop", run_id).code == 125
+    else:
+        running.send(signal.SIGKILL)
     wait_until(lambda: not path.exists())
     if also_guardian:
         supervise.sweep()
@@ -358,15 +366,19 @@ def test_a_killed_run_leaves_no_socket(supervise: Place, also_guardian: bool) ->
 
 
 def test_a_run_killed_before_its_socket_had_a_name_leaves_none(supervise: Place) -> None:
-    """The next client that misses the run removes the unnamed socket, unless a process holds it."""
+    """The next client that misses the run removes the unnamed socket, unless it is new or a process holds it."""
     running, run_id = steered(supervise, "--", *child("ready", "stay"))
-    for pid in (running.guardian(), running.pid):
-        os.kill(pid, signal.SIGKILL)
-    running.process.wait()
+    kill_both(running)
     unnamed = socket_of(supervise).rename(socket_of(supervise).with_suffix(sockets.UNNAMED_SUFFIX))
+    later = time.time() + 100
+    os.utime(unnamed, (later, later))
+    assert command(supervise, "stop", run_id).code == 125
+    assert unnamed.exists()
+    os.utime(unnamed, (0, 0))
     assert command(supervise, "stop", run_id).code == 125
     assert not unnamed.exists()
     with bind(unnamed):
+        os.utime(unnamed, (0, 0))
         assert command(supervise, "stop", run_id).code == 125
         assert unnamed.exists()
     unnamed.unlink()

@@ -17,7 +17,7 @@ from lxml import html
 from supervise.commands import html_page, show, timeline
 from supervise.records import reader
 from tests.support.clients import command
-from tests.support.harness import HANG_SECONDS, Place, child, wait_until
+from tests.support.harness import HANG_SECONDS, Place, child, state_of, wait_until
 from tests.support.native_start import script_of
 
 
@@ -84,10 +84,10 @@ def test_show_has_a_running_run(supervise: Place) -> None:
     running.wait_for_out(b"ready")
     assert show_text(supervise, "-").startswith("running   ")
     # The limits are far away, so the time line does not reach them.
-    limits = r"\nlimits   completion limit of 1m0s, 5\d(\.\d+)?s left, until [-\d]+ [:\d]+; idle limit of 50s\n"
+    limits = r"\nlimits   idle in 4\d(\.\d+)?s, completion in 5\d(\.\d+)?s \(at [-\d]+ [:\d]+\)\n"
     assert re.search(limits, show_text(supervise, "-"))
     assert command(supervise, "extend", "-", "1m").code == 0
-    assert "\nlimits   extended completion limit, 1m" in show_text(supervise, "-")
+    assert re.search(r"\nlimits   idle in [\d.]+s, completion in 1m[\d.]+s ", show_text(supervise, "-"))
     wait_until(lambda: shown_facts(supervise)["samples"])
     text = show_text(supervise, "-")
     assert "\ncpu " in text
@@ -102,18 +102,41 @@ def test_show_has_a_running_run(supervise: Place) -> None:
 def test_show_has_the_access_limit_of_a_run_that_is_not_up(supervise: Place) -> None:
     """The completion and the idle limit do not count yet."""
     running = supervise.start("-a", "60", "-t", "9", "-i", "9", "--", *child("stay"), report=False)
-    limits = r"\nlimits   access limit of 1m0s, 5\d(\.\d+)?s left, until [-\d]+ [:\d]+\n"
+    limits = r"\nlimits   access in 5\d(\.\d+)?s \(at [-\d]+ [:\d]+\)\n"
     wait_until(lambda: re.search(limits, show_text(supervise, "-")))
     running.send(signal.SIGTERM)
     running.wait()
 
 
+def test_show_asks_a_supervisor_that_stands_still_in_vain(supervise: Place) -> None:
+    running = supervise.start("-t", "60", "--", *child("stay"), report=False)
+    wait_until(lambda: "\nlimits   " in show_text(supervise, "-"))
+    running.send(signal.SIGSTOP)
+    wait_until(lambda: state_of(running.pid) == "T")
+    text = show_text(supervise, "-")
+    assert text.startswith("running   ")
+    assert "\nlimits   " not in text
+    running.send(signal.SIGCONT)
+    running.send(signal.SIGTERM)
+    running.wait()
+
+
+def test_show_leaves_out_the_diagnosis_of_an_attempt_before(supervise: Place) -> None:
+    script = "[ -e again ] && exit 0; touch again; sleep 60"
+    ended = supervise("-i", "2", "--retries", "1", "--retry-delay", "0.1s", "--", "sh", "-c", script)
+    assert ended.code == 0
+    text = show_text(supervise, "-")
+    assert "a look at 2 processes" not in text
+    assert "what the processes were doing" not in text
+    assert "diagnosis" in [event["event"] for event in shown_facts(supervise)["events"]]
+
+
 def test_show_says_what_the_processes_were_doing(supervise: Place) -> None:
     """In the words of the message at the end."""
-    ended = supervise("-i", "0.5", "--", "sh", "-c", "echo here; flock /dev/null -c 'sleep 60'; :")
+    ended = supervise("-i", "2", "--", "sh", "-c", "echo here; flock /dev/null -c 'sleep 60'; :")
     assert ended.code == 123
-    _, _, text = show_text(supervise, "-").partition("\nwhat the processes were doing\n")
-    found = text.partition("\n\n")[0].splitlines()
+    _, _, text = show_text(supervise, "-").partition("\nwhat the processes were doing")
+    found = text.partition("\n\n")[0].splitlines()[1:]
     assert [re.sub(r"\d+", "N", one) for one in found] == [
         re.sub(r"\d+", "N", one) for one in ended.messages if one.startswith("  ")
     ]
@@ -203,7 +226,7 @@ def test_show_escapes_control_characters_of_the_output(supervise: Place) -> None
 
 
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.just(10**400), st.floats(), st.text(max_size=5)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=5,
 )

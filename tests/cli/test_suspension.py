@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harness import Place, Running, child, state_of, wait_for_file, wait_until
+from tests.support.harness import Place, child, state_of, wait_for_file, wait_until
 
 BUSY_LOOP = "while :; do :; done"
 STEPS = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done"
@@ -16,9 +16,9 @@ STEPS = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done"
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
-def tree_of(running: Running) -> list[int]:
-    """Return the pids of the supervisor and its descendants, parents first."""
-    found = [running.pid]
+def tree_below(pid: int) -> list[int]:
+    """Return the pids of the process and its descendants, parents first."""
+    found = [pid]
     for pid in found:
         # A step of the command may end meanwhile.
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -28,14 +28,20 @@ def tree_of(running: Running) -> list[int]:
 
 
 def stop_all(pids: list[int]) -> None:
-    """Stop these processes by STOP, but for a step of the command that ends meanwhile.
-
-    A shell whose new child stands still before its exec is in state D, since it waits for that in vfork(2).
-    """
+    """Stop these processes by STOP, but for a step of the command that ends meanwhile."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: all(state_of(pid) in "DTZX" for pid in pids))
+    wait_until(lambda: all(stands_still(pid, pids) for pid in pids))
+
+
+def stands_still(pid: int, pids: list[int]) -> bool:
+    """Return whether the process is stopped or over.
+
+    A shell whose new child is stopped before its exec is in state D, since it waits for that in vfork(2).
+    """
+    state = state_of(pid)
+    return state in "TZX" or (state == "D" and any(state_of(one) == "T" for one in tree_below(pid) if one in pids))
 
 
 def continue_all(pids: list[int]) -> None:
@@ -110,7 +116,7 @@ def test_a_run_that_was_stopped_whole_has_the_rest_of_its_time(
     wait_until(lambda: supervise.file("up").exists())
     wait_until(lambda: has_control_socket(supervise))
     let_pass(0.4)
-    pids = tree_of(running)
+    pids = tree_below(running.pid)
     stop_all(pids)
     let_pass(5)
     continue_all(pids)
@@ -127,7 +133,7 @@ def test_the_grace_stands_still_while_the_run_is_stopped(supervise: Place) -> No
     wait_until(lambda: has_control_socket(supervise))
     running.send(signal.SIGTERM)
     let_pass(0.4)
-    pids = tree_of(running)
+    pids = tree_below(running.pid)
     stop_all(pids)
     let_pass(5)
     continue_all(pids)

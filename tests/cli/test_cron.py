@@ -101,7 +101,9 @@ def test_cron_mails_of_the_five_lines_what_failed_alone(supervise: Place) -> Non
     names = {"PATH": path, "MAILTO": variables["MAILTO"], "HOME": str(home)}
     jobs = [f"{name}={value}" for name, value in names.items()]
     # And the line of the README, whose script is in the home and fails.
-    times, readme_line = recipe("cron", {}).strip().rsplit(" * ", 1)
+    path_line, entry = recipe("cron", {}).strip().splitlines()
+    assert path_line.startswith("PATH=")
+    times, readme_line = entry.rsplit(" * ", 1)
     assert len(times.split()) == 4
     jobs.append(f"* * * * * {readme_line}")
     (home / "nightly.sh").write_text("#!/bin/sh\necho the night\nexit 5\n")

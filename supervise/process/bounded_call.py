@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 SIGNAL_POLL_SECONDS = 0.01
 """Seconds between two looks for a blocked signal."""
+STARVED_SECONDS = 5.0
+"""Seconds that a look at a file system may take on a machine without a CPU to spare."""
 EXIT_SECONDS = 0.1
 """Seconds that the process has to exit after its answer."""
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
@@ -56,11 +58,17 @@ class NoAnswerError(Exception):
 
 
 def run(
-    operation: "Operation", seconds: float, kept: "tuple[int, ...]" = (), *, is_over: "IsOver | None" = None
+    operation: "Operation",
+    seconds: float,
+    kept: "tuple[int, ...]" = (),
+    *,
+    starved: float = 0.0,
+    is_over: "IsOver | None" = None,
 ) -> "tuple[Any, tuple[int, ...]]":
     """Run the operation in a forked process for `seconds` at most; return its result and its descriptors.
 
     The operation has the descriptors `kept`, all of them above 2, and no other open descriptor of this process.
+    A process that waits for a CPU, and not for the file system, has `starved` seconds where that is more.
     `is_over` returns whether to stop waiting; the default is that a cancelling signal is pending. Raises NoAnswerError,
     OSError as the operation does, and ChildProcessError where the forked process died.
     """
@@ -71,7 +79,7 @@ def run(
         _operate_and_exit(operation, worker_end, kept)
     worker_end.close()
     try:
-        got = _await(own_end, monotonic() + seconds, is_over or _is_cancelled)
+        got = _await(own_end, pid, seconds, starved, is_over or _is_cancelled)
     except BlockingIOError:
         _leave(pid)
         raise NoAnswerError(pid) from None
@@ -127,7 +135,7 @@ def answers(path: str, seconds: float) -> bool:
         return path not in unanswered
     if path not in unanswered:
         try:
-            run(lambda: (bool(os.stat(path)), ()), seconds)
+            run(lambda: (bool(os.stat(path)), ()), seconds, starved=STARVED_SECONDS)
         except NoAnswerError as error:
             unanswered[path] = error.pid
         except OSError:
@@ -151,19 +159,30 @@ def with_hang_risk(path: str, operation: "Callable[[str], Operated]") -> "tuple[
 
 
 def _await(
-    own_end: "CallerEnd", until: float, is_over: "Callable[[], bool]"
+    own_end: "CallerEnd", pid: int, seconds: float, starved: float, is_over: "Callable[[], bool]"
 ) -> "tuple[Result | Failure, list[int]] | None":
     """Return the answer; None where the process has died.
 
     Raises BlockingIOError where no answer comes in time.
     """
+    begin = monotonic()
     while True:
-        left = until - monotonic()
+        passed = monotonic() - begin
+        pause = min(seconds - passed, SIGNAL_POLL_SECONDS) if passed < seconds else SIGNAL_POLL_SECONDS
         try:
-            return own_end.receive(max(0.0, min(left, SIGNAL_POLL_SECONDS)))
+            return own_end.receive(pause if seconds else 0.0)
         except BlockingIOError:
-            if left <= 0 or is_over():
+            is_late = passed >= seconds and not (passed < starved and _is_runnable(pid))
+            if is_late or is_over():
                 raise
+
+
+def _is_runnable(pid: int) -> bool:
+    """Return whether the process runs or waits for a CPU; a file system that does not answer puts it to sleep."""
+    from supervise.process import tree
+
+    now = tree.stat(pid)
+    return now is not None and now.state == "R"
 
 
 def _is_cancelled() -> bool:

@@ -15,6 +15,7 @@ from supervise.faces.report_items import Trouble
 from supervise.launch import allocation, budget
 from supervise.process import helper_process
 from supervise.process.spawn import SHELL
+from supervise.runner import worker_thread
 from supervise.runner.dispatcher import Runner
 from supervise.runner.listener import Listener
 from supervise.text.stderr import reason_of
@@ -109,7 +110,7 @@ class AllocationWatch(Listener):
             # Should the supervisor die, the guardian kills the helper.
             channel.send(("helper", helper.pid, True))
             try:
-                said = await trio.to_thread.run_sync(_read, source, monotonic() + ANSWER_SECONDS)
+                said = await worker_thread.run(lambda: _read(source, monotonic() + ANSWER_SECONDS), is_abandoned=False)
             finally:
                 helper.kill_tree()
                 status = helper.wait()

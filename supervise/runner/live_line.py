@@ -8,7 +8,7 @@ import trio
 from supervise.activity import neighbours
 from supervise.core import eta
 from supervise.faces.live_line_text import LiveState
-from supervise.runner import input_waits
+from supervise.runner import input_waits, worker_thread
 from supervise.runner.dispatcher import Runner
 from supervise.runner.listener import Listener
 from supervise.runner.usage import cpu_percent
@@ -77,7 +77,7 @@ class LiveLine(Listener):
         """Return whether nobody else uses the terminal: no command that reads it, and no process beside the run."""
         try:
             # The search reads /proc: a thread does so, and no deadline waits for it.
-            return not await trio.to_thread.run_sync(self._find_others, abandon_on_cancel=True)
+            return not await worker_thread.run(self._find_others)
         except (OSError, RuntimeError):
             # The system gives no more descriptors or threads.
             return False
@@ -126,9 +126,7 @@ async def _earlier_durations(runner: Runner) -> list[float]:
         try:
             from supervise.records import named_runs
 
-            found = await trio.to_thread.run_sync(
-                lambda: named_runs.durations(state, {name}, eta.RUNS_COUNTED, until)[name], abandon_on_cancel=True
-            )
+            found = await worker_thread.run(lambda: named_runs.durations(state, {name}, eta.RUNS_COUNTED, until)[name])
         except (ImportError, OSError, RuntimeError):
             # The system gives no more descriptors or threads.
             pass

@@ -16,6 +16,7 @@ from supervise.control.server import ControlServer
 from supervise.core.events import Cancel
 from supervise.faces.report_items import Trouble
 from supervise.process import cgroup
+from supervise.runner import worker_thread
 from supervise.runner.dispatcher import Runner
 from supervise.runner.file_upkeep import MAX_PAUSE_SECONDS, FileUpkeep
 from supervise.runner.listener import Listener
@@ -149,7 +150,7 @@ class Upkeep(Listener):
         files = self._files
         while True:
             try:
-                seconds = await trio.to_thread.run_sync(files.look, abandon_on_cancel=True)
+                seconds = await worker_thread.run(files.look)
             except RuntimeError:
                 # The system gives no more threads: the run goes on without upkeep.
                 seconds = MAX_PAUSE_SECONDS
@@ -207,7 +208,7 @@ async def _draw(runner: Runner) -> None:
                 await trio.sleep(max(0.0, LIVE_AFTER_SECONDS_WITHOUT_LIMITS - runner.now()))
         try:
             # A thread loads the modules, so that no deadline is late.
-            await trio.to_thread.run_sync(import_module, "supervise.runner.live_line")
+            await worker_thread.run(lambda: import_module("supervise.runner.live_line"), is_abandoned=False)
             from supervise.runner.live_line import LiveLine
         except (ImportError, OSError, RuntimeError):
             # The system gives no more descriptors or threads, or the disk is gone: the run has no live line.
@@ -230,7 +231,7 @@ async def _hold_memory_limit(runner: Runner, watch: "MemoryWatch") -> None:
     while True:
         root = runner.root
         try:
-            lack, seconds = await trio.to_thread.run_sync(watch.look, abandon_on_cancel=True)
+            lack, seconds = await worker_thread.run(watch.look)
         except RuntimeError:
             # The system gives no more threads, for a bomb of processes perhaps, which the limit has to stop.
             lack, seconds = watch.look()

@@ -119,7 +119,6 @@ def _load_parts(spec: "ModuleSpec") -> bool:
             vars(trio).update({name: names[name] for name in names if name[0] != "_"})
         # Of this module, which loads what starts processes, a run needs nothing but what it takes from the core.
         vars(trio)["lowlevel"] = vars(trio)["_core"]
-        vars(trio)["to_thread"] = import_module("trio.to_thread")
     except ImportError:
         for name in [one for one in sys.modules if one == "trio" or one.startswith("trio.")]:
             del sys.modules[name]

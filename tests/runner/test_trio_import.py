@@ -52,11 +52,12 @@ def test_the_use_of_an_unused_module_loads_it_alone():
 
 def test_a_run_of_the_loop_loads_no_more_of_trio():
     code = """
+from supervise.runner import worker_thread
 async def main():
     with trio.move_on_after(0.01):
         await trio.sleep_forever()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.to_thread.run_sync, int)
+        nursery.start_soon(worker_thread.run, int)
     with trio.CancelScope(deadline=trio.current_time() - 1):
         await trio.lowlevel.checkpoint()
 trio.run(main)

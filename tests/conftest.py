@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import supervise as package
 from supervise.launch.state import CI_VARIABLES
@@ -18,6 +19,10 @@ CHECKOUT = str(Path(__file__).parents[1] / "supervise")
 if CHECKOUT not in package.__path__:
     # The wheel that is tested leaves `supervise.pages` out, which makes the manual and the completions in a checkout.
     package.__path__.append(CHECKOUT)
+
+# No test judges by a clock how long an example takes: the machine may be busy.
+settings.register_profile("supervise", deadline=None)
+settings.load_profile("supervise")
 
 
 def pytest_configure() -> None:

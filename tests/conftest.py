@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import supervise as package
 from supervise.launch.state import CI_VARIABLES
@@ -20,8 +20,8 @@ if CHECKOUT not in package.__path__:
     # The wheel that is tested leaves `supervise.pages` out, which makes the manual and the completions in a checkout.
     package.__path__.append(CHECKOUT)
 
-# No test judges by a clock how long an example takes: the machine may be busy.
-settings.register_profile("supervise", deadline=None)
+# No test judges by a clock how long an example or its making takes: the machine may be busy.
+settings.register_profile("supervise", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("supervise")
 
 

@@ -219,9 +219,9 @@ def test_a_storm_of_signals_costs_little_and_blocks_no_limit(supervise: Place, n
     time.sleep(1)
     before, sent, grown = memory(running.pid), 0, 0
     while running.process.poll() is None and b"completion timeout" not in running.err:
-        for _ in range(500):
+        for _ in range(2000):
             running.send(number)
-        sent += 500
+        sent += 2000
         try:
             grown = max(grown, memory(running.pid) - before)
         except (OSError, IndexError):

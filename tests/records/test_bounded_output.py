@@ -19,7 +19,9 @@ from supervise.records.bounded_output import (
 )
 
 NOW = 1763816820.5
-FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+FRESH = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=60
+)
 PIECES = st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.integers(1, 9000)), max_size=60)
 
 

@@ -51,7 +51,9 @@ def toml_of(values: dict[str, Any]) -> bytes:
     return tomli_w.dumps(fit(values)).encode(errors="surrogatepass")
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     run=FACTS.map(toml_of) | st.binary(max_size=50),
     end=st.none() | ENDS.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=30),

@@ -267,7 +267,9 @@ def toml_of(values: dict[str, Any]) -> bytes:
     return tomli_w.dumps(fit(values)).encode(errors="surrogatepass")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(KEPT, OPTIONS, LINES, st.binary(max_size=60), st.integers(0, 400))
 def test_fuzzed_files(
     changed: dict[str, Any], options: dict[str, Any], lines: list[bytes], roots: bytes, cut: int

@@ -16,7 +16,12 @@ WORDS = st.one_of(st.sampled_from(KNOWN), TEXT, BYTES.map(lambda data: data.deco
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    database=None,
+)
 @given(words=st.lists(WORDS, max_size=6))
 def test_any_words_end_without_a_traceback(supervise: Place, words: list[str]) -> None:
     """The exit code is a known one, and a refusal has a few clear lines. Programs that may run are harmless."""

@@ -144,6 +144,7 @@ LIBRARIES = {
         "runner.live_line",
         "runner.loop",
         "runner.prompt_watch",
+        "runner.worker_thread",
     },
     "psutil": {"activity.psutil_tree"},
     "tomli_w": {"commands.config_set"},

@@ -1,11 +1,12 @@
 """The facts of a run in words, as `supervise show` has them on a terminal and in HTML."""
 
-from time import time
+from typing import Any
 
 from supervise.commands import formats, lookup
 from supervise.commands.expected_end import ExpectedEnd, expected_ends
 from supervise.commands.summary import Summary
 from supervise.commands.timeline import Timeline
+from supervise.control import client
 from supervise.options.table import BadValueError
 from supervise.records import reader
 from supervise.records.reader import bytes_of, seconds_of
@@ -13,8 +14,8 @@ from supervise.text import shell_words
 from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean
 
-STATUS_SECONDS = 1.0
-"""Seconds that a run has for the answer which limits count; a supervisor that stands still gives none."""
+CONNECT_SECONDS = 1.0
+"""How long to wait for the control socket of the run, which may have none."""
 
 
 def facts(timeline: Timeline) -> list[tuple[str, str]]:
@@ -69,33 +70,17 @@ def _limits(summary: Summary) -> list[str]:
     if summary.state != "running":
         return []
     try:
-        answer = _status(lookup.Target(summary.record.run_id, summary.record))
-    except (BadValueError, OSError, ValueError):
+        connection = lookup.Target(summary.record.run_id, summary.record).connect(CONNECT_SECONDS)
+        answer = connection and client.ask(connection, summary.record.run_id, "status")
+    except (BadValueError, client.ClientError, OSError):
         return []
-    deadlines, found = answer.get("deadlines"), []
-    for one in deadlines if isinstance(deadlines, list) else ():
-        limit, left = (one.get("limit"), one.get("left")) if isinstance(one, dict) else (None, None)
-        if isinstance(limit, str) and isinstance(left, int | float):
-            # The idle deadline moves with each byte of output.
-            at = "" if limit == "idle" else f" (at {formats.local_time(time() + left)})"
-            found.append(f"{limit.replace('_', ' ')} in {formats.duration(max(0.0, left))}{at}")
-    return found
+    return [_limit(one) for one in answer["deadlines"]] if answer else []
 
 
-def _status(target: lookup.Target) -> dict[str, object]:
-    """Return the answer of the run to the request `status`; an empty one where the run has just ended.
-
-    Raises BadValueError; OSError or ValueError where the run gives no answer in time.
-    """
-    connection = target.connect(STATUS_SECONDS)
-    if connection is None:
-        return {}
-    try:
-        connection.socket.settimeout(STATUS_SECONDS)
-        connection.send("status")
-        return connection.receive() or {}
-    finally:
-        connection.socket.close()
+def _limit(deadline: dict[str, Any]) -> str:
+    """Return `completion in 49.4s (at 2026-11-24 20:01:39)`; the idle deadline, which each byte moves, has no time."""
+    at = "" if deadline["limit"] == "idle" else f" (at {formats.local_time(deadline['at'])})"
+    return f"{deadline['limit'].replace('_', ' ')} in {formats.duration(max(0.0, deadline['left']))}{at}"
 
 
 def expected_end(summary: Summary) -> ExpectedEnd | None:

@@ -166,15 +166,18 @@ def _await(
     Raises BlockingIOError where no answer comes in time.
     """
     begin = monotonic()
+    until = begin + seconds
     while True:
-        passed = monotonic() - begin
-        pause = min(seconds - passed, SIGNAL_POLL_SECONDS) if passed < seconds else SIGNAL_POLL_SECONDS
+        left = until - monotonic()
         try:
-            return own_end.receive(pause if seconds else 0.0)
+            return own_end.receive(max(0.0, min(left, SIGNAL_POLL_SECONDS)))
         except BlockingIOError:
-            is_late = passed >= seconds and not (passed < starved and _is_runnable(pid))
-            if is_late or is_over():
+            if is_over():
                 raise
+            if left <= 0:
+                if until >= begin + starved or not _is_runnable(pid):
+                    raise
+                until = monotonic() + SIGNAL_POLL_SECONDS
 
 
 def _is_runnable(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""A call in a thread of its own, for which trio's loop does not wait.
+"""Calls a function in a new thread, while trio's loop goes on.
 
 `trio.to_thread.run_sync` was rejected: `threading.Thread` begins with a long function of Python's own. Where memory
 ends in it, the interpreter tries for ever to call its handler, as `usage.py` says, while all threads stand still.

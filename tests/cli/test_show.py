@@ -80,14 +80,14 @@ def test_the_command_line_of_show_runs_the_same_again(supervise: Place) -> None:
 
 
 def test_show_has_a_running_run(supervise: Place) -> None:
-    running = supervise.start("-t", "60", "-i", "50", "--", *child("ready", "stay"), report=False)
+    running = supervise.start("-t", "58", "-i", "45", "--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
     assert show_text(supervise, "-").startswith("running   ")
     # The limits are far away, so the time line does not reach them.
     limits = r"\nlimits   idle in 4\d(\.\d+)?s, completion in 5\d(\.\d+)?s \(at [-\d]+ [:\d]+\)\n"
     assert re.search(limits, show_text(supervise, "-"))
     assert command(supervise, "extend", "-", "1m").code == 0
-    assert re.search(r"\nlimits   idle in [\d.]+s, completion in 1m[\d.]+s ", show_text(supervise, "-"))
+    assert re.search(r"\nlimits   idle in [\d.]+s, completion in 1m5\ds ", show_text(supervise, "-"))
     wait_until(lambda: shown_facts(supervise)["samples"])
     text = show_text(supervise, "-")
     assert "\ncpu " in text
@@ -101,7 +101,7 @@ def test_show_has_a_running_run(supervise: Place) -> None:
 
 def test_show_has_the_access_limit_of_a_run_that_is_not_up(supervise: Place) -> None:
     """The completion and the idle limit do not count yet."""
-    running = supervise.start("-a", "60", "-t", "9", "-i", "9", "--", *child("stay"), report=False)
+    running = supervise.start("-a", "58", "-t", "9", "-i", "9", "--", *child("stay"), report=False)
     limits = r"\nlimits   access in 5\d(\.\d+)?s \(at [-\d]+ [:\d]+\)\n"
     wait_until(lambda: re.search(limits, show_text(supervise, "-")))
     running.send(signal.SIGTERM)

@@ -69,6 +69,9 @@ def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         if not is_alone:
             fcntl.flock(gate, fcntl.LOCK_UN)
         yield
+        # A process that the test has forked may still have both descriptors, and with them the locks.
+        fcntl.flock(room, fcntl.LOCK_UN)
+        fcntl.flock(gate, fcntl.LOCK_UN)
 
 
 @pytest.fixture(scope="session")

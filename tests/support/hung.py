@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ANSWER_SECONDS = 40.0
+"""Seconds that the server may take for a word of the test: many times what it needs."""
 MNT_DETACH = 2
 BIGGEST = 1 << 17
 UNANSWERED = FORGET, INTERRUPT, BATCH_FORGET = 2, 36, 42
@@ -42,10 +44,16 @@ class Hung:
     def stop(self, how: str) -> None:
         """Change how the server goes on: `answers`, `unread` or `unanswered`."""
         assert self._server.stdin
-        assert self._server.stdout
         self._server.stdin.write(how.encode() + b"\n")
         self._server.stdin.flush()
-        assert self._server.stdout.readline() == b"hung\n"
+        assert next_line(self._server) == b"hung\n"
+
+
+def next_line(server: "subprocess.Popen[bytes]") -> bytes:
+    """Return the next line that the server says; an empty one where none comes in time."""
+    assert server.stdout
+    ready, _, _ = select.select([server.stdout], [], [], ANSWER_SECONDS)
+    return server.stdout.readline() if ready else b""
 
 
 def is_possible() -> bool:
@@ -62,21 +70,26 @@ def mounted(folder: Path, how: str) -> Iterator[Hung]:
     assert server.stdin
     assert server.stdout
     try:
-        assert server.stdout.readline() == b"there\n"
+        assert next_line(server) == b"there\n"
         yield Hung(folder, server)
     finally:
         server.stdin.close()
-        server.wait()
         server.stdout.close()
+        try:
+            server.wait(ANSWER_SECONDS)
+        finally:
+            server.kill()
 
 
 def serve(folder: str, how: str) -> None:
     """Mount the file system, and serve it until stdin ends."""
-    connection = os.open("/dev/fuse", os.O_RDWR)
+    # A request that poll(2) has told of is gone when its process dies before it is read.
+    connection = os.open("/dev/fuse", os.O_RDWR | os.O_NONBLOCK)
     libc = ctypes.CDLL(None, use_errno=True)
     options = f"fd={connection},rootmode=40000,user_id=0,group_id=0,allow_other"
     if libc.mount(b"hung", folder.encode(), b"fuse.hung", 0, options.encode()):
         raise OSError(ctypes.get_errno(), "mount")
+    select.select([connection], [], [])
     _, _, unique = header(os.read(connection, 2 * BIGGEST))
     # struct fuse_init_out of version 7.31: its 64 bytes.
     answer(connection, unique, struct.pack("<IIIIHHIIHHI", 7, 31, 65536, 0, 12, 9, BIGGEST, 1, 0, 0, 0) + b"\0" * 28)
@@ -95,7 +108,10 @@ def serve(folder: str, how: str) -> None:
             poll.modify(connection, 0 if how == "unread" else select.POLLIN)
             print("hung", flush=True)
         elif connection in ready:
-            request = os.read(connection, 2 * BIGGEST)
+            try:
+                request = os.read(connection, 2 * BIGGEST)
+            except BlockingIOError:
+                continue
             _, operation, unique = header(request)
             if how != "answers" or operation in UNANSWERED:
                 continue
@@ -229,7 +245,11 @@ def header(request: bytes) -> tuple[int, int, int]:
 
 def answer(connection: int, unique: int, data: bytes, error: int = 0) -> None:
     """Answer a request (struct fuse_out_header)."""
-    os.write(connection, struct.pack("<IiQ", 16 + len(data), -error, unique) + data)
+    try:
+        os.write(connection, struct.pack("<IiQ", 16 + len(data), -error, unique) + data)
+    except FileNotFoundError:
+        # The process that asked is dead.
+        return
 
 
 if __name__ == "__main__":

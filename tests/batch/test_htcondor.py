@@ -115,6 +115,8 @@ def test_the_task_of_a_dead_machine_is_run_again(place: Place, pool: htcondor.Po
     code, found = collect(place, "b", "--wait")
     assert (code, words_of(found)) == (0, ["completed"])
     assert ran.read_text() == "1 \n2 lost\n"
+    # Where the guardian was killed before it could act, the socket of the run is left.
+    command(place, "recover")
 
 
 BY_WHAT: dict[str, tuple[str, list[str]]] = {

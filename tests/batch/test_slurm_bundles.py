@@ -129,3 +129,5 @@ def test_a_bundle_whose_node_dies_is_run_again_without_the_tasks_that_have_ended
     code, found = collect(place, "b", "--wait")
     assert (code, words_of(found)) == (0, ["completed"] * 3)
     assert ran(place) == ["a 1 ", "b 1 ", "b 2 lost", "c 1 "]
+    # Where the guardian was killed before it could act, the socket of the run is left.
+    command(place, "recover")

@@ -235,7 +235,7 @@ def send_everything(supervise: Place, running: Running) -> None:
 
 def test_output_of_a_straggler_on_the_terminal_is_shown_during_the_drain(supervise: Place) -> None:
     """The run ends after the drain, though the straggler holds the terminal."""
-    command = "(trap '' HUP; sleep 0.3; echo late; sleep 100) & sleep 0.1; echo end; exit 4"
+    command = "trap '' HUP; (sleep 0.3; echo late; sleep 100) & echo end; exit 4"
     ended = supervise("--pty", "--drain", "1", "--stragglers", "kill", "--", "sh", "-c", command)
     assert ended.code == 4
     assert b"end\r\n" in ended.out
@@ -249,7 +249,7 @@ def test_output_of_a_straggler_on_the_terminal_is_shown_during_the_drain(supervi
 def test_ctrl_c_cancels_a_wait_for_stragglers(supervise: Place) -> None:
     """The command has ended, so the caller has the keys again."""
     with shell(supervise) as sh:
-        sh.start("supervise --pty --stragglers wait -- sh -c '(trap \"\" HUP; exec sleep 100) & echo end'")
+        sh.start("supervise --pty --stragglers wait -- sh -c 'trap \"\" HUP; sleep 100 & echo end'")
         sh.wait_for("^end$")
         wait_until(lambda: not named(supervise, "sh"))
         wait_until(lambda: b"-icanon" not in stty(sh.screen._child.child_fd))

@@ -1,6 +1,5 @@
 """Fixtures of the end-to-end tests."""
 
-import fcntl
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ import supervise as package
 from supervise.launch.state import CI_VARIABLES
 from tests.support import harness, programs
 from tests.support import users as users_module
+from tests.support.room import Room
 
 CHECKOUT = str(Path(__file__).parents[1] / "supervise")
 if CHECKOUT not in package.__path__:
@@ -25,7 +25,10 @@ settings.register_profile("supervise", deadline=None, suppress_health_check=[Hea
 settings.load_profile("supervise")
 
 
-def pytest_configure() -> None:
+ROOM = pytest.StashKey[Room]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Restore signals that the caller ignores (nohup, a background job of sh), since the tests send them.
 
     Forget that this is a job of a CI service.
@@ -36,11 +39,33 @@ def pytest_configure() -> None:
     for name in CI_VARIABLES.values():
         # The tests may run in a job of such a service, where each supervise would report to it.
         os.environ.pop(name, None)
+    if hasattr(config, "workerinput"):
+        config.stash[ROOM] = Room(Path(config.option.basetemp).parent)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests marked `alone` at the end: each of them would have all workers wait for the longest test of now."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+    """Put the tests marked `alone` at the end, one after the other: all workers wait before the first of them."""
+    items.sort(key=is_alone)
+
+
+def is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[object]:
+    """Let tests marked `alone` run while pytest's other workers wait: they measure how late something is."""
+    room = item.config.stash.get(ROOM, None)
+    if not room:
+        # pytest has no other workers.
+        return (yield)
+    room.enter(alone=is_alone(item))
+    try:
+        return (yield)
+    finally:
+        # Between two such tests the others stay outside: the next one would wait for the longest test that they begin.
+        if not (is_alone(item) and nextitem and is_alone(nextitem)):
+            room.leave()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -48,30 +73,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             programs.needed(name)
-
-
-@pytest.fixture(autouse=True)
-def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let a test marked `alone` run while pytest's other workers wait: it measures how late something is.
-
-    All workers share a lock, the room. A test that wants the room alone first locks the gate before it: with one lock
-    alone, the other tests would keep following each other into the room.
-    """
-    if not hasattr(request.config, "workerinput"):
-        yield
-        return
-    folder = tmp_path_factory.getbasetemp().parent
-    is_alone = request.node.get_closest_marker("alone")
-    how = fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH
-    with (folder / "gate").open("w") as gate, (folder / "room").open("w") as room:
-        fcntl.flock(gate, how)
-        fcntl.flock(room, how)
-        if not is_alone:
-            fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
-        # A process that the test has forked may still have both descriptors, and with them the locks.
-        fcntl.flock(room, fcntl.LOCK_UN)
-        fcntl.flock(gate, fcntl.LOCK_UN)
 
 
 @pytest.fixture(scope="session")

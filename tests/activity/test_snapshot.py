@@ -165,18 +165,17 @@ def test_a_process_that_waits_for_a_peer() -> None:
         port = server.getsockname()[1]
         with python(DO + "child(receive); tell()", str(port)) as program, server.accept()[0] as peer:
             assert peer.recv(5, socket.MSG_WAITALL) == b"hello"
-            # The acknowledgement may still be on its way.
-            one = only(seen_when(program.pid, lambda seen: only(seen).sockets and only(seen).sockets[0].sent))
+            # The acknowledgement may still be on its way, and so may the process to its wait.
+            seen_when(program.pid, lambda seen: only(seen).sockets and only(seen).sockets[0].sent)
+            one = only(seen_when(program.pid, lambda seen: only(seen).state == "S" and only(seen).waits_in))
     (connection,) = one.sockets
     assert connection == Socket(connection.local, f"127.0.0.1:{port}", "ESTABLISHED", 5, 0)
-    assert one.state == "S"
-    assert one.waits_in
 
 
 def test_a_process_with_threads() -> None:
     code = "import _thread; child(lambda: [_thread.start_new_thread(wait, ()) for _ in range(3)] and wait()); tell()"
     with python(DO + code) as program:
-        assert only(seen_when(program.pid, lambda seen: only(seen).threads == 4)).state == "S"
+        seen_when(program.pid, lambda seen: only(seen).threads == 4 and only(seen).state == "S")
 
 
 def test_a_zombie() -> None:
@@ -258,7 +257,7 @@ def test_what_was_read_before_a_read_that_blocks_is_kept(monkeypatch: pytest.Mon
     goes_on.acquire()
     with python(DO + "child(wait); child(wait); tell()") as program:
         first, second = tree.children(program.pid)
-        seen_when(program.pid, lambda seen: "nanosleep" in seen.processes[0].waits_in)
+        seen_when(program.pid, lambda seen: all("nanosleep" in one.waits_in for one in seen.processes))
 
         def read_or_block(path: str) -> bytes:
             if path == f"/proc/{second}/wchan":

@@ -45,7 +45,7 @@ def test_a_command_that_hangs_has_none(supervise: Place) -> None:
 
 def test_a_command_that_stops_being_busy_has_none_any_more(supervise: Place) -> None:
     """The command is busy for 2 s. The window of the last line may reach back to them, and no later one's does."""
-    ended = supervise(*BUSY, "--heartbeat", "0.5", "--", *child("burn_cpu=2", "sleep=3"))
+    ended = supervise(*BUSY, "--heartbeat", "0.5", "--", *child("ready", "burn_cpu=2", "sleep=3"))
     found = beats(ended)
     assert found
     assert found[-1][0] < 4
@@ -89,7 +89,7 @@ def test_a_heartbeat_resets_no_idle_clock_and_moves_no_deadline(supervise: Place
 
 def test_the_silence_of_an_attempt_is_its_own(supervise: Place) -> None:
     words = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "0.1", *BUSY, "--heartbeat", "0.6")
-    ended = supervise(*words, "--", *child("burn_cpu=1.7", "exit=3"))
+    ended = supervise(*words, "--", *child("ready", "burn_cpu=1.7", "exit=3"))
     assert ended.code == 3
     found = beats(ended)
     assert len(found) >= 2

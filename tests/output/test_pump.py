@@ -86,7 +86,8 @@ def test_only_a_pipe_that_has_lost_its_reader_is_reported_to_the_guardian():
     streams = Streams()
     try:
         os.close(streams.readers[0])
-        wait_until(lambda: streams.pumps[0].has_ended)
+        # The thread of the pump reports it right after the end.
+        wait_until(lambda: streams.pumps[0].has_ended and streams.unread)
         assert streams.unread == [streams.numbers[0]]
         os.close(streams.sinks[1])
         wait_until(lambda: streams.pumps[1].has_ended)

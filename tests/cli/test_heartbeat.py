@@ -44,8 +44,12 @@ def test_a_command_that_hangs_has_none(supervise: Place) -> None:
 
 
 def test_a_command_that_stops_being_busy_has_none_any_more(supervise: Place) -> None:
-    """The command is busy for 2 s. The window of the last line may reach back to them, and no later one's does."""
-    ended = supervise(*BUSY, "--heartbeat", "0.5", "--", *child("ready", "burn_cpu=2", "sleep=3"))
+    """The command is busy for 2 s. The window of the last line may reach back to them, and no later one's does.
+
+    A limit ends the run: the exit of a command is work, which a line may show.
+    """
+    ended = supervise(*BUSY, "--heartbeat", "0.5", "-t", "5", "--", *child("ready", "burn_cpu=2", "stay"))
+    assert ended.code == 124
     found = beats(ended)
     assert found
     assert found[-1][0] < 4

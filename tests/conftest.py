@@ -31,7 +31,7 @@ ROOM = pytest.StashKey[Room]()
 def pytest_configure(config: pytest.Config) -> None:
     """Restore signals that the caller ignores (nohup, a background job of sh), since the tests send them.
 
-    Forget that this is a job of a CI service.
+    Forget that this is a job of a CI service. Open the room where pytest has other workers.
     """
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) == signal.SIG_IGN:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from supervise.output.spool import Spool
     from supervise.process.protocol import AskList, AskUsage, FromHolder
 
-WRITE_SECONDS = 0.12
+WRITE_SECONDS = 0.15
 """Seconds that a file system which stops answering has for the last writes, where a limit or a signal ended the run."""
 WRITE_SECONDS_AFTER_EXIT = 1.0
 """Seconds for the last writes where the command has ended by itself; a signal that comes meanwhile ends the wait."""

@@ -12,7 +12,7 @@ import pytest
 
 from supervise.process import bounded_call
 from supervise.records import store
-from tests.support.harness import Place, alive_with, child, name_of, wait_until
+from tests.support.harness import Place, alive_with, child, end_of, name_of, wait_until
 from tests.support.hung import Hung, is_possible, mounted
 
 pytestmark = pytest.mark.skipif(
@@ -55,7 +55,7 @@ class Run:
 
     def wait(self) -> tuple[int, str, float]:
         """Wait for the end; return the exit code, the output, and the seconds since the start."""
-        code = self.running.process.wait(20)
+        code = end_of(self.running.process, 20)
         return code, self._file.read_text(), time.monotonic() - self.began
 
     def left(self) -> list[int]:

@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -139,6 +140,28 @@ class Reader(threading.Thread):
                 self._collected += data
 
 
+def end_of(process: "subprocess.Popen[bytes]", bound: float = HANG_SECONDS) -> int:
+    """Wait for the end of the program, and return its exit code at once.
+
+    Popen.wait with a bound looks only every 50 ms: a test would take that delay for a lateness of the program.
+    Raises subprocess.TimeoutExpired.
+    """
+    if process.returncode is not None:
+        return process.returncode
+    until = time.monotonic() + bound
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        # It was reaped with the orphans.
+        return process.wait(bound)
+    try:
+        select.select([pidfd], [], [], bound)
+    finally:
+        os.close(pidfd)
+    # A dead process that another one traces cannot be waited for yet.
+    return process.wait(max(0.0, until - time.monotonic()))
+
+
 @dataclass(frozen=True)
 class Ended:
     """A program that has ended."""
@@ -221,7 +244,7 @@ class Running:
     def wait(self, bound: float = HANG_SECONDS) -> Ended:
         """Wait for the end of the program, and look at once which processes of its tree are left."""
         try:
-            code = self.process.wait(bound)
+            code = end_of(self.process, bound)
         except subprocess.TimeoutExpired:
             alive = [f"{pid} {name_of(pid)} {state_of(pid)}" for pid in alive_with(self.token)]
             self.place.sweep()

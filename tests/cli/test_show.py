@@ -16,7 +16,7 @@ from lxml import html
 
 from supervise.commands import html_page, show, timeline
 from supervise.records import reader
-from tests.support.clients import command
+from tests.support.clients import command, newest
 from tests.support.harness import HANG_SECONDS, Ended, Place, child, state_of, wait_until
 from tests.support.native_start import script_of
 
@@ -104,6 +104,7 @@ def test_show_has_the_access_limit_of_a_run_that_is_not_up(supervise: Place) -> 
     """The completion and the idle limit do not count yet."""
     running = supervise.start("-a", "59m", "-t", "9", "-i", "9", "--", *child("stay"), report=False)
     limits = r"\nlimits   access in 58m\d+s \(at [-\d]+ [:\d]+\)\n"
+    newest(supervise)
     wait_until(lambda: re.search(limits, show_text(supervise, "-")))
     running.send(signal.SIGTERM)
     running.wait()
@@ -111,6 +112,7 @@ def test_show_has_the_access_limit_of_a_run_that_is_not_up(supervise: Place) -> 
 
 def test_show_asks_a_supervisor_that_stands_still_in_vain(supervise: Place) -> None:
     running = supervise.start("-t", "60", "--", *child("stay"), report=False)
+    newest(supervise)
     wait_until(lambda: "\nlimits   " in show_text(supervise, "-"))
     running.send(signal.SIGSTOP)
     wait_until(lambda: state_of(running.pid) == "T")

@@ -31,6 +31,8 @@ PINGED_EVENTS = ("started", "extended")
 """The events that are pinged, beside the last one."""
 END_SECONDS = 0.2
 """Seconds that the supervisor waits at its end for the last hooks: most hooks are done by then."""
+LEAVE_SECONDS = 2.0
+"""Seconds that a messenger without any work has to end; on a busy machine it may wait for a CPU."""
 SIGNAL_POLL_SECONDS = 0.02
 """Seconds between two looks for a signal, while a ping is waited for."""
 PID_1_SECONDS = 30.0
@@ -189,14 +191,16 @@ class Courier:
         """Wait, after the last event, until the last ping is sent; return what is to be said of it.
 
         The wait ends at `until`, by CLOCK_MONOTONIC, or when `is_hurried` returns True.  A messenger that has sent the
-        last ping has END_SECONDS to end, so that no process of the run is left.
+        last ping ends at once if no hook runs any more, and gets LEAVE_SECONDS for it, so that no process of the run is
+        left; otherwise it gets END_SECONDS.
         """
         found = []
         while self.awaits_pings and not self.is_over and (left := until - monotonic()) > 0 and not is_hurried():
             self._wait(min(left, SIGNAL_POLL_SECONDS))
             found += self.hear()
         if self._has_pings and not self.awaits_pings:
-            reap_within(self.pid, min(until - monotonic(), END_SECONDS))
+            most = END_SECONDS if self.told < self._awaited else LEAVE_SECONDS
+            reap_within(self.pid, min(until - monotonic(), most))
         return found
 
     def _wait(self, seconds: float) -> None:

@@ -223,6 +223,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> None:
     SHARED = Receiver(tmp_path_factory.mktemp("receiver"), os.getpid)
 
 
+@pytest.mark.alone
 def test_a_flood_does_not_hold_up_other_threads(receiver: Receiver) -> None:
     """While the flood lasts, another thread waits only milliseconds for the interpreter."""
     is_over = threading.Event()

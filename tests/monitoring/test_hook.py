@@ -44,7 +44,7 @@ def test_a_short_run_tells_of_its_start_and_its_end(supervise: Place, more: list
 
 
 def test_a_stopped_run_tells_of_each_step(supervise: Place) -> None:
-    limits = ("-a", "5", "-t", "0.6", "--warn-at", "0.3")
+    limits = ("-a", "5", "-t", "2.5", "--warn-at", "1")
     assert supervise(*TO_LOG, *limits, "--", "sh", "-c", "echo up; exec sleep 60").code == 124
     assert names_told(supervise) == ["started", "access", "warned", "verdict", "settled"]
 
@@ -73,6 +73,7 @@ def test_a_busy_run_tells_so(supervise: Place) -> None:
     wait_until(lambda: told(supervise))
     holder.send(signal.SIGTERM)
     holder.wait()
+    wait_until(lambda: not supervise.alive())
     assert [event["outcome"] for event in told(supervise)] == ["busy"]
 
 
@@ -102,16 +103,18 @@ def test_a_run_that_is_killed_with_its_guardian_is_lost(supervise: Place) -> Non
     assert told(supervise)[-1]["t"] > told(supervise)[0]["t"]
 
 
-@pytest.mark.parametrize("words", [("-t", "1.5"), ("--stragglers", "kill")])
+@pytest.mark.parametrize("words", [("-t", "4"), ("--stragglers", "kill")])
 def test_hooks_go_on_after_the_death_of_the_guardian(supervise: Place, words: tuple[str, ...]) -> None:
     """The supervisor then has the messenger and the command among its children, and stops the command alone."""
-    up, hook = supervise.file("up"), supervise.file("hook")
-    script = f"trap '' TERM; (setsid sleep 600 &); echo $$ > {up}; sleep {600 if '-t' in words else 1}"
+    up, hook, go = (supervise.file(name) for name in ("up", "hook", "go"))
+    last = "sleep 600" if "-t" in words else wait_in_sh(go)
+    script = f"trap '' TERM; (setsid sleep 600 &); echo $$ > {up}; {last}"
     slow = ("--hook", f"access=echo $$ > {hook}; trap '' TERM; sleep 2; echo done >> {hook}")
     running = supervise.start(*TO_LOG, *slow, "-a", "9", "-k", "0.3", *words, "--", "sh", "-c", f"echo; {script}")
     wait_for_file(up)
     wait_for_file(hook)
     os.kill(running.guardian(), signal.SIGKILL)
+    go.touch()
     ended = running.wait()
     assert ended.code == (124 if "-t" in words else 0)
     verdict = ["verdict"] if "-t" in words else []
@@ -201,7 +204,12 @@ def test_the_stop_of_an_outer_run_leaves_the_inner_one_its_hooks(supervise: Plac
 
 def test_a_hook_that_fails_is_named_without_its_command(supervise: Place) -> None:
     hooks = ("--hook", "started=exit 7 # pa55", "--hook", "started=true", "--hook", "started=kill -9 $$")
-    ended = supervise.start(*hooks, "--", "sleep", "1", events=True).wait()
+    go = supervise.file("go")
+    running = supervise.start(*hooks, "--", "sh", "-c", wait_in_sh(go), events=True)
+    running.wait_for_err(b"hook 3 of 3")
+    go.touch()
+    ended = running.wait()
+    wait_until(lambda: not supervise.alive())
     assert ended.code == 0
     assert "--hook: started, hook 1 of 3: exit 7" in ended.messages
     assert "--hook: started, hook 3 of 3: killed by signal KILL" in ended.messages
@@ -292,6 +300,9 @@ def test_a_dead_messenger_costs_only_its_messages(supervise: Place) -> None:
 
 
 def test_a_messenger_that_dies_at_the_end_leaves_no_hook(supervise: Place) -> None:
-    ended = supervise("--hook", "settled=kill -9 $PPID; sleep 600; true", "--", "true")
+    up = supervise.file("up")
+    # The messenger runs before the end: the run waits only 0.2 s for its last hooks.
+    hooks = ("--hook", f"started=echo > {up}", "--hook", "settled=kill -9 $PPID; sleep 600; true")
+    ended = supervise(*hooks, "--", "sh", "-c", wait_in_sh(up))
     assert (ended.code, ended.left) == (0, [])
     assert [line for line in ended.messages if line.startswith("--hook: no more hooks are run: ")] != []

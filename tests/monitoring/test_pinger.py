@@ -88,7 +88,7 @@ def test_the_first_failure_is_kept_and_shows_the_host_alone() -> None:
 
 def test_a_start_is_given_up_once_the_end_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server does not answer the start; the end is sent as soon as that attempt is over."""
-    monkeypatch.setattr(http_request, "ATTEMPT_SECONDS", 0.2)
+    monkeypatch.setattr(http_request, "ATTEMPT_SECONDS", 0.8)
     with check_servers.recording(is_stuck=True) as server:
         pinger, _ = pinger_of(server.url)
         pinger.hear(0, STARTED, "")

@@ -118,10 +118,10 @@ def is_recovered(supervise: Place) -> None:
 @pytest.mark.parametrize(
     ("options", "words", "code"),
     [
-        (("-t", "1"), ("stay",), 124),
-        ((), ("sleep=1", "exit=3"), 3),
-        (("--stragglers", "wait"), ("fork", "sleep=1.2", "end", "sleep=1"), 0),
-        (("--stragglers", "kill"), ("double_fork", "ignore=TERM", "stay", "end", "sleep=1"), 0),
+        (("-t", "4"), ("stay",), 124),
+        ((), ("wait_for=go", "exit=3"), 3),
+        (("--stragglers", "wait"), ("fork", "wait_for=go", "sleep=0.2", "end", "wait_for=go"), 0),
+        (("--stragglers", "kill"), ("double_fork", "ignore=TERM", "stay", "end", "wait_for=go"), 0),
     ],
 )
 def test_the_cgroup_is_removed_at_any_end(
@@ -129,6 +129,7 @@ def test_the_cgroup_is_removed_at_any_end(
 ) -> None:
     running = supervise.start(*options, "--", *child(*words))
     cgroup = cgroup_folder_of(running)
+    supervise.file("go").touch()
     ended = running.wait()
     assert (ended.code, ended.left, cgroup.exists()) == (code, [], False)
 
@@ -164,8 +165,10 @@ def test_both_killed_at_the_end_of_a_run_leave_no_cgroup(supervise: Place) -> No
     """The run waits for a reader of its report, and its watcher still lives."""
     report = supervise.file("fifo")
     os.mkfifo(report)
-    running = supervise.start("-v", "--report", str(report), "--", *child("sleep=1", "exit=3"), report=False)
+    words = child("wait_for=go", "exit=3")
+    running = supervise.start("-v", "--report", str(report), "--", *words, report=False)
     cgroup = cgroup_folder_of(running)
+    supervise.file("go").touch()
     running.wait_for_err(b"(exit 3)")
     os.kill(running.guardian(), signal.SIGKILL)
     running.send(signal.SIGKILL)
@@ -181,9 +184,12 @@ def test_recover_removes_the_cgroup_where_the_watcher_was_killed_too(supervise: 
     cgroup = cgroup_folder_of(running)
     (cgroup / "more").mkdir()
     (watcher,) = filter(is_watcher, running.children())
-    for pid in (watcher, running.guardian(), running.pid):
+    others = watcher, running.guardian()
+    for pid in (*others, running.pid):
         os.kill(pid, signal.SIGKILL)
     running.process.wait()
+    # The guardian holds the lock of the record until it has died.
+    wait_until(lambda: not any(map(is_alive, others)))
     assert cgroup.exists()
     is_recovered(supervise)
     assert not cgroup.exists()
@@ -203,9 +209,10 @@ def test_the_guardian_of_a_killed_supervisor_removes_the_cgroup(supervise: Place
 
 def test_a_straggler_is_moved_out_of_the_cgroup(supervise: Place) -> None:
     mark = supervise.file("mark")
-    running = supervise.start("--", *child("double_fork", "close_pipes", f"mark={mark}", "stay", "end", "sleep=1"))
+    running = supervise.start("--", *child("double_fork", "close_pipes", f"mark={mark}", "stay", "end", "wait_for=go"))
     pid, cgroup = wait_for_file(mark), cgroup_folder_of(running)
     wait_until(lambda: inside(pid, cgroup))
+    supervise.file("go").touch()
     ended = running.wait()
     assert ended.code == 0
     assert not cgroup.exists()
@@ -216,9 +223,10 @@ def test_a_straggler_is_moved_out_of_the_cgroup(supervise: Place) -> None:
 
 def test_a_later_attempt_starts_inside_the_cgroup(supervise: Place) -> None:
     """It has no more descriptors than the first attempt."""
-    script = "[ $SUPERVISE_ATTEMPT = 2 ] || { sleep 1; exit 75; }; ls /proc/$$/fd; echo is $$; sleep 100"
+    script = "[ $SUPERVISE_ATTEMPT = 2 ] || { until [ -e go ]; do sleep 0.02; done; exit 75; }; ls /proc/$$/fd; echo is $$; sleep 100"
     running = supervise.start("--retries", "1", "--retry-delay", "0", "--", "sh", "-c", script)
     cgroup = cgroup_folder_of(running)
+    supervise.file("go").touch()
     running.wait_for_out(b"is ")
     *numbers, last = wait_until(lambda: running.out.endswith(b"\n") and running.out.splitlines())
     assert inside(int(last.split()[1]), cgroup)
@@ -235,7 +243,7 @@ def test_a_process_with_a_cgroup_of_its_own_keeps_it(supervise: Place) -> None:
     own = arena.own_cgroup() / f"own-{os.getpid()}"
     own.mkdir()
     script = 'echo 0 >"$1/cgroup.procs"; echo $$ >mark.new; mv mark.new mark; sleep 100'
-    running = supervise.start("-t", "1", "--", "sh", "-c", script, "sh", str(own))
+    running = supervise.start("-t", "4", "--", "sh", "-c", script, "sh", str(own))
     pid, cgroup = wait_for_file(supervise.file("mark")), cgroup_folder_of(running)
     wait_until(lambda: b"1" in running.err or inside(running.guardian(), cgroup))
     assert inside(pid, own)

@@ -42,6 +42,8 @@ URGENT_KINDS = ("ready", "stuck", "prolong", "stopping")
 """The kinds that wake the loop at once."""
 NEWS_DELAY_SECONDS = 0.05
 """Seconds that other kinds may wait, so that one wake-up of the loop serves several."""
+LOOK_SECONDS = 0.001
+"""Seconds between two looks whether the thread has read all messages."""
 
 
 def read(data: bytes) -> "list[tuple[Kind, float, str]]":
@@ -84,6 +86,8 @@ class NotifySocket:
         self._socket = socket
         self._path = path
         self._guard = _thread.allocate_lock()
+        self._reading = _thread.allocate_lock()
+        """The thread holds this lock from before it reads a message until it has kept the reports in it."""
         self._is_heard = False
         self._news: dict[Kind, News] = {}
         """The last report of each kind, in the order in which they came."""
@@ -128,6 +132,25 @@ class NotifySocket:
             news, self._news = self._news, {}
         return list(news.values())
 
+    def wait_until_read(self, seconds: float) -> None:
+        """Wait until all reports that have come by now can be taken, that many seconds at most.
+
+        The caller does not read them itself: to tell where they come from, files are read, which may block.
+        """
+        until = monotonic() + seconds
+        while self._is_heard and self._has_message() and monotonic() < until:
+            sleep(LOOK_SECONDS)
+        if self._reading.acquire(timeout=max(0.0, until - monotonic())):
+            self._reading.release()
+
+    def _has_message(self) -> bool:
+        """Return whether the socket holds a message that the thread has not read."""
+        try:
+            self._socket.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        return True
+
     def _read_reports(self, inbox: "Inbox", holder: "Callable[[], int]") -> None:
         """Read datagrams for ever, and wake the loop: at once for an urgent kind, after a delay for others."""
         import select
@@ -144,7 +167,8 @@ class NotifySocket:
                 inbox.post(("notify",))
             if not has_message:
                 continue
-            kinds = self._receive(holder)
+            with self._reading:
+                kinds = self._receive(holder)
             if due == inf and not kinds.isdisjoint(("status", "main pid")):
                 due = monotonic() + NEWS_DELAY_SECONDS
             if not kinds.isdisjoint(URGENT_KINDS):

@@ -120,11 +120,12 @@ class Target:
     def ending(self) -> str:
         """Return how the run has ended, for a message: `has ended: completed (exit 0)`."""
         end = self.record and self.record.end()
-        if end:
+        # A killed run is lost at once, and its guardian writes that end a moment later.
+        if end and end.get("outcome") != "lost":
             return f"has ended: {end.get('outcome')} (exit {end.get('exit_code')})"
         if self.record and reader.state_of(self.record) == "unknown":
             return f"was started on the host {self.host}, and can be asked there alone"
-        return "is lost: its supervise was killed" if self.record and not self.is_running() else "has ended"
+        return "is lost: its supervise was killed" if self.record and (end or not self.is_running()) else "has ended"
 
     @property
     def host(self) -> str:

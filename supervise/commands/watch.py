@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.04
 """Seconds between two looks at a run that does not report: half of what a wait may be late, and the look takes time."""
 FIRST_LOOK_SECONDS = 0.5
+"""Seconds at the start of a wait in which it looks at the record often, and relies on no report of its changes."""
+FIRST_ANSWER_SECONDS = 1.0
 """Seconds that a wait may take to see what came before it, however short it is."""
 RARE_LOOK_SECONDS = 1.0
 """Seconds between two looks at a record whose changes are reported: some kernels report no output by splice(2)."""
@@ -86,7 +88,7 @@ class Watch:
         Raises BadValueError where the run cannot be asked, or its output not be searched.
         """
         # A wait of a millisecond, too, sees what has come before it.
-        first = max(deadline, self._begun + FIRST_LOOK_SECONDS)
+        first = max(deadline, self._begun + FIRST_ANSWER_SECONDS)
         try:
             while (found := self._look(first)) is None:
                 if self._has_looked():

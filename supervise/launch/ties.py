@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 INIT = 1
-END_SECONDS = 0.5
+END_SECONDS = 1.0
 """Seconds that a command has to end by itself after its stdin has ended and nothing of it waits to be read."""
 UNREAD_SECONDS = 10.0
 """Seconds after the end of stdin for which the command may leave bytes of it unread before it is stopped."""

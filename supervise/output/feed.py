@@ -7,7 +7,8 @@ waiting until the process has caught up: meanwhile the latest bytes wait here, a
 
 import _thread
 import os
-from time import monotonic, sleep
+
+from supervise.output.room_wait import RoomWait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,13 +82,13 @@ class Feed:
 
     def _wait_for_room(self, size: int) -> None:
         """Wait for room while the process takes something at least every STALL_SECONDS."""
-        taken, until = self._taken, monotonic() + STALL_SECONDS
+        taken, wait = self._taken, RoomWait(ROOM_POLL_SECONDS)
         while not (self._is_stalled or self.is_gone) and len(self._pending) + size > QUEUE_BYTES:
             if self._taken != taken:
-                taken, until = self._taken, monotonic() + STALL_SECONDS
-            elif monotonic() > until:
+                taken, wait = self._taken, RoomWait(ROOM_POLL_SECONDS)
+            elif wait.seconds > STALL_SECONDS:
                 self._is_stalled = True
-            sleep(ROOM_POLL_SECONDS)
+            wait.sleep()
 
     def _leave_out(self, size: int) -> None:
         """Leave out half of the queue, in whole lines: a line ends before the gap, and a line begins after it."""

@@ -8,8 +8,9 @@ only slower misses nothing. Then the pump goes on, and the bytes that found no r
 import _thread
 import os
 from _collections import deque
-from time import monotonic, sleep, time
+from time import time
 
+from supervise.output.room_wait import RoomWait
 from supervise.process import file_calls
 from supervise.text.stderr import reason_of
 
@@ -167,12 +168,12 @@ class Copier:
 
     def _wait_for(self, room: "Callable[[], T]") -> "T | None":
         """Return the first true result of `room`; None where a pump may not wait for it any longer."""
-        until = monotonic() + (0 if self._is_stalled else self._wait_seconds)
+        wait, most = RoomWait(ROOM_POLL_SECONDS), 0 if self._is_stalled else self._wait_seconds
         while not (found := room()):
-            if monotonic() >= until:
+            if wait.seconds >= most:
                 self._is_stalled = True
                 return None
-            sleep(ROOM_POLL_SECONDS)
+            wait.sleep()
         return found
 
     def _post(self, stream: str, what: "bytes | int", pipe: "tuple[int, int] | None" = None) -> None:

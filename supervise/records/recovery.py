@@ -278,6 +278,9 @@ def _finish(lost: Lost, rerun: "Rerun") -> None:
     """
     record = lost.record
     sockets.remove_everywhere(record.run_id)
+    # The run may have had another XDG_RUNTIME_DIR.
+    if folder := reader.folder_of_socket(record.folder):
+        sockets.remove(folder, record.run_id)
     if lost.orphans:
         lost.survivors, lost.stopped = lost.orphans.survivors, _pids_and_names(lost.orphans)
     try:

@@ -74,6 +74,8 @@ if TYPE_CHECKING:
 
 PUMP_END_SECONDS = 0.002
 """Seconds that the pumps have to find their pipes at their ends, once the command has ended and nothing holds them."""
+NOTIFY_END_SECONDS = 0.5
+"""Seconds that the reports of an ended command by sd_notify(3) have to be read: they came before its end."""
 HOLD_SECONDS = 30.0
 """Seconds for which the hooks before an attempt hold it up at most: each has ten, after those of earlier events."""
 
@@ -492,6 +494,8 @@ class Runner:
                 self.is_empty = not has_others
                 if self.is_empty:
                     self._let_pumps_end()
+                if self.launched.access.notify:
+                    self.launched.access.notify.wait_until_read(NOTIFY_END_SECONDS)
                 self._count_output()
                 ended = _exit_of(status)
                 self._signals.hear_before(ended)

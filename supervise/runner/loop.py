@@ -308,7 +308,10 @@ async def _watch_tie(runner: Runner, tie: "Tie") -> None:
     await trio.lowlevel.wait_readable(tie.fd)
     while not tie.is_over():
         await trio.sleep(STEP_SECONDS)
-    runner.dispatch(Cancel(runner.policy.signal, runner.now(), source=tie.end, word=tie.reason))
+    # A command that has ended by now has ended by itself.
+    runner.read_messages()
+    if runner.outcome is None:
+        runner.dispatch(Cancel(runner.policy.signal, runner.now(), source=tie.end, word=tie.reason))
 
 
 async def _hear_messenger(runner: Runner, messenger: "MessengerLink") -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 BOTH_SIGNALLED_SECONDS = 0.05
 """Seconds within which two processes get a signal that was sent to both."""
+SIGNAL_THREAD_SECONDS = 0.5
+"""Seconds that the thread of the signals has to post a signal that has come; it may wait for a CPU first."""
+HANDED_ON_SECONDS = 1.0
+"""Seconds within which the front hands on a signal that came to its whole group; the front may wait for a CPU first."""
 
 
 class SignalEvents:
@@ -84,7 +88,7 @@ class SignalEvents:
     def _has_heard(self, number: int, sender: int, *, is_handed_on: bool, at: float) -> bool:
         """Return whether this signal, sent to the whole group, has come before, through the front or past it."""
         before = self._last.get(number)
-        if before and before[:2] == (sender, not is_handed_on) and at - before[2] < BOTH_SIGNALLED_SECONDS:
+        if before and before[:2] == (sender, not is_handed_on) and at - before[2] < HANDED_ON_SECONDS:
             del self._last[number]
             return True
         self._last[number] = sender, is_handed_on, at
@@ -97,15 +101,21 @@ class SignalEvents:
         learns first: the signal, or the command's end.
         """
         self._runner.hear_threads()
-        until = monotonic() + BOTH_SIGNALLED_SECONDS
-        while (signals.pending() or (self._shares_group and exit.signal in signals.CANCELLING)) and (
-            not self.has_cancelled and (left := until - monotonic()) > 0
-        ):
+        began = monotonic()
+        while not self.has_cancelled:
+            if signals.pending():
+                until = began + SIGNAL_THREAD_SECONDS
+            elif self._shares_group and exit.signal in signals.CANCELLING:
+                until = began + BOTH_SIGNALLED_SECONDS
+            else:
+                break
+            if (left := until - monotonic()) <= 0:
+                break
             self._launched.streams.inbox.wait(left)
             self._runner.hear_threads()
         if not self.has_cancelled:
             # The thread may have taken a signal from the kernel that it has not posted yet.
-            self._launched.streams.hear_signal_thread(BOTH_SIGNALLED_SECONDS)
+            self._launched.streams.hear_signal_thread(SIGNAL_THREAD_SECONDS)
             self._runner.hear_threads()
 
     def _hear_child(self, code: int, sender: int) -> None:

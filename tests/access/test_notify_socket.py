@@ -206,6 +206,32 @@ input()
     receiver.wait_for("stopping")
 
 
+def test_the_wait_lasts_until_messages_that_have_come_are_read(tmp_path: Path) -> None:
+    """The thread is held up while it reads the first message, and the second one is still in the socket."""
+    has_begun, may_go_on = threading.Event(), threading.Event()
+
+    def holder() -> int:
+        has_begun.set()
+        assert may_go_on.wait(HANG_SECONDS)
+        return os.getpid()
+
+    receiver = Receiver(tmp_path, holder)
+    receiver.send(b"STATUS=one")
+    assert has_begun.wait(HANG_SECONDS)
+    # The thread has the last message, and has not kept it.
+    receiver.notify.wait_until_read(0.01)
+    assert receiver.notify.take() == []
+    receiver.send(b"READY=1")
+    receiver.notify.wait_until_read(0.01)
+    assert receiver.notify.take() == []
+    delayed = threading.Timer(0.1, may_go_on.set)
+    delayed.start()
+    receiver.notify.wait_until_read(HANG_SECONDS)
+    assert [one[0] for one in receiver.notify.take()] == ["status", "ready"]
+    delayed.join()
+    receiver.notify.remove()
+
+
 @settings(max_examples=300, deadline=None)
 @given(datagrams)
 def test_no_datagram_ends_the_reading_thread(data: bytes) -> None:

@@ -149,6 +149,8 @@ def test_after_the_failure_of_its_node_a_bundle_goes_on_with_the_task_that_ran(s
     supervise.file("go").touch()
     assert b.run(restarts=1).code == 0
     assert b.ran() == ["a 1 ", "b 1 ", "b 2 lost", "c 1 "]
+    # Where the guardian was killed before it could act, the socket of the run is left.
+    command(supervise, "recover")
 
 
 def test_a_signal_to_all_processes_lets_no_other_task_begin(supervise: Place) -> None:
@@ -174,11 +176,14 @@ def test_a_signal_to_all_processes_lets_no_other_task_begin(supervise: Place) ->
 
 SED = """#!/bin/sh
 case $* in
-    *.tasks) if [ -e ran ]; then until [ -s main ]; do sleep 0.05; done; kill -TERM "$PPID" "$(cat main)"; fi ;;
+    *.tasks) if [ -e ran ]; then until [ -s main ]; do sleep 0.05; done; kill -TERM "$(cat main)" "$PPID"; fi ;;
 esac
 exec /bin/sed "$@"
 """
-"""Signals the script while it is at its own work."""
+"""Signals the script while it is at its own work.
+
+The main shell comes first: it waits for its subshell, and would go on to the next task if that one ended before.
+"""
 
 
 def test_a_signal_between_two_tasks_lets_no_other_task_begin(supervise: Place) -> None:

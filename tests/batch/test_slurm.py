@@ -289,11 +289,15 @@ BY_WHAT: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("reason", BY_WHAT)
 def test_a_job_whose_node_is_taken_is_cancelled_with_the_reason(
     supervise: Place, preempting: slurm.Cluster, reason: str
 ) -> None:
-    """Slurm then queues the task again, which is told of its first end."""
+    """Slurm then queues the task again, which is told of its first end.
+
+    The test is alone, since supervise gives the clients that it asks for the reason one second.
+    """
     supervise.environ.update(preempting.environ)
     script = (
         'trap "exit 9" TERM; echo "$SUPERVISE_ATTEMPT $SUPERVISE_PREVIOUS_OUTCOME"; until [ -e go ]; do sleep 0.1; done'

@@ -82,7 +82,9 @@ def test_a_bundle_that_is_cancelled_begins_no_other_task_and_can_be_resumed(plac
     assert sorted(ran(place)) == ["a 1 ", "b 1 ", "b 1 ", "c 1 ", "d 1 ", "e 1 "]
 
 
+@pytest.mark.alone
 def test_a_bundle_that_is_preempted_goes_on_with_the_task_that_ran(place: Place, cluster: slurm.Cluster) -> None:
+    """The test is alone, since supervise gives the clients that it asks for the reason one second."""
     options = ("--engine-option=--nodelist=n1", "--engine-option=--exclusive", "--bundle", "3", "-k", "1")
     submit(place, *ON, "--name", "b", *options, "--", "sh", "-c", STARTS + HOLDS_B, "sh", ":::", "a", "b", "c")
     wait_until(place.file("up").exists, WAIT_SECONDS)

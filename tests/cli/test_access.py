@@ -16,6 +16,9 @@ from tests.support.access import free_port, is_access, run
 from tests.support.harness import PYTHON, Ended, Place, child, name_of, wait_until
 from tests.support.programs import localhost_needed
 
+WAIT_FOR_GO = "until [ -e go ]; do sleep 0.02; done"
+"""The beginning of a shell script that waits for the file `go`."""
+
 
 def is_access_timeout(ended: Ended, *tried: str) -> None:
     """Check that the access limit ended the run, and that report, event and message name what was tried last."""
@@ -34,6 +37,22 @@ def is_access_timeout(ended: Ended, *tried: str) -> None:
     else:
         assert reason is None
     assert not ended.left
+
+
+def run_late(supervise: Place, *words: str) -> Ended:
+    """Run `supervise` to its end; the file `go`, which lets the command begin to serve, comes after a failed probe."""
+    running = supervise.start(*words, events=True)
+    running.wait_for_err(b"not up yet: ")
+    supervise.file("go").touch()
+    return running.wait()
+
+
+def is_late_access(ended: Ended, how: str) -> None:
+    """Check what `is_access` does, and that a probe had failed before, and none after."""
+    is_access(ended, how)
+    names = [event["event"] for event in ended.events if event["event"] in ("tried", "access")]
+    assert len(names) > 1
+    assert names == ["tried"] * (len(names) - 1) + ["access"]
 
 
 # --- output
@@ -99,7 +118,7 @@ def test_the_completion_limit_counts_from_the_matching_line(supervise: Place) ->
 
 def test_the_end_of_a_line_of_a_hundred_megabytes_is_found_in_little_memory(supervise: Place) -> None:
     """Neither the supervisor nor its matcher keeps the line: the memory limit has no room for two copies."""
-    words = ("-a", "60", "--access-on", "match=x{9}up$", "--", *child("say_endless=100000000,up", "sleep=0.5"))
+    words = ("-a", "60", "--access-on", "match=x{9}up$", "--", *child("say_endless=100000000,up", "sleep=3"))
     bound = 200 << 20
     ended = run(
         supervise,
@@ -113,12 +132,15 @@ def test_the_end_of_a_line_of_a_hundred_megabytes_is_found_in_little_memory(supe
 
 
 def test_a_flood_before_the_line_is_searched_to_the_last_byte(supervise: Place) -> None:
-    """Bytes that a matcher has to search are not handed over by splice, which copies nothing."""
-    script = "yes no | head -c 3000000; echo yes; yes no | head -c 3000000; sleep 0.5"
+    """Bytes that a matcher has to search are not handed over by splice, which copies nothing.
+
+    The flood is one (FLOOD_READ_BYTES), and it has room in the queue of a matcher that starts late (QUEUE_BYTES).
+    """
+    script = "yes no | head -c 420000; echo yes; yes no | head -c 420000; sleep 2"
     ended = run(supervise, "-a", "30", "--access-on", "match=^yes$", "--", "sh", "-c", script)
     assert ended.code == 0
     is_access(ended, "match=^yes$")
-    assert len(ended.out) == 6_000_004
+    assert len(ended.out) == 840_004
 
 
 def test_an_endless_search_delays_neither_deadline_nor_cancellation(supervise: Place) -> None:
@@ -176,10 +198,10 @@ def test_python_does_not_warn_of_an_expression(supervise: Place, words: tuple[st
 
 def test_a_port_gives_access_when_a_late_server_listens(supervise: Place) -> None:
     port = free_port()
-    server = f"sleep 1; exec {sys.executable} -m http.server {port} --bind 127.0.0.1"
-    ended = run(supervise, "-v", "-a", "20", "-t", "1", "--access-on", f"port={port}", "--", "sh", "-c", server)
+    server = f"{WAIT_FOR_GO}; exec {sys.executable} -m http.server {port} --bind 127.0.0.1"
+    ended = run_late(supervise, "-v", "-a", "20", "-t", "1", "--access-on", f"port={port}", "--", "sh", "-c", server)
     assert ended.code == 124
-    is_access(ended, f"port={port}", 1)
+    is_late_access(ended, f"port={port}")
     assert f"not up yet: 127.0.0.1:{port}: connection refused" in ended.messages
     assert [(one["how"], one["why"]) for one in ended.events_named("tried")] == [
         (f"port={port}", f"127.0.0.1:{port}: connection refused")
@@ -234,8 +256,9 @@ def test_a_missing_file_is_no_access(supervise: Place) -> None:
 # --- unix
 
 SERVE_UNIX = """
-import socket, sys, time
-time.sleep(0.8)
+import os, socket, sys, time
+while not os.path.exists("go"):
+    time.sleep(0.005)
 address = sys.argv[1].replace("@", "\\0")
 with socket.socket(socket.AF_UNIX, getattr(socket, sys.argv[2])) as server:
     server.bind(address)
@@ -253,9 +276,9 @@ def test_a_new_unix_socket_gives_access(supervise: Place, address: str, kind: st
     address = address.format(supervise.folder.name)
     sign = f"unix={address}"
     words = ("-v", "-a", "20", "-t", "0.5", "--access-on", sign)
-    ended = run(supervise, *words, "--", *PYTHON, "-c", SERVE_UNIX, address, kind)
+    ended = run_late(supervise, *words, "--", *PYTHON, "-c", SERVE_UNIX, address, kind)
     assert ended.code == 124
-    is_access(ended, sign, 0.8)
+    is_late_access(ended, sign)
     why = "connection refused" if address.startswith("@") else "no such file or directory"
     assert f"not up yet: {address}: {why}" in ended.messages
 
@@ -301,10 +324,10 @@ def test_an_impossible_socket_address_is_refused(supervise: Place, argument: str
 def test_an_http_redirect_gives_access_and_errors_do_not(supervise: Place) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/health?now=1"
-    server = child("sleep=0.5", f"answer_http={port},503,404,302")
-    ended = run(supervise, "-v", "-a", "20", "-t", "1", "--access-on", f"http={url}", "--", *server)
+    server = child("wait_for=go", f"answer_http={port},503,404,302")
+    ended = run_late(supervise, "-v", "-a", "20", "-t", "1", "--access-on", f"http={url}", "--", *server)
     assert ended.code == 124
-    is_access(ended, f"http={url}", 0.5)
+    is_late_access(ended, f"http={url}")
     assert [message for message in ended.messages if message.startswith("not up yet")] == [
         f"not up yet: {url}: connection refused",
         f"not up yet: {url}: 503 So it is",
@@ -354,10 +377,10 @@ def test_an_http_server_that_never_answers_delays_no_deadline(supervise: Place) 
 
 
 def test_a_listening_grandchild_gives_access(supervise: Place) -> None:
-    words = ("sleep=0.8", "double_fork", "close_pipes", f"listen={free_port()}", "stay", "end", "stay")
-    ended = run(supervise, "-v", "-a", "20", "-t", "1", "--access-on", "listen", "--", *child(*words))
+    words = ("wait_for=go", "double_fork", "close_pipes", f"listen={free_port()}", "stay", "end", "stay")
+    ended = run_late(supervise, "-v", "-a", "20", "-t", "1", "--access-on", "listen", "--", *child(*words))
     assert ended.code == 124
-    is_access(ended, "listen", 0.8)
+    is_late_access(ended, "listen")
     assert "not up yet: no process of the tree listens on a TCP port" in ended.messages
 
 
@@ -495,10 +518,13 @@ def test_access_is_found_after_the_guardian_has_died(supervise: Place) -> None:
 
 
 def test_each_attempt_needs_its_own_matching_line(supervise: Place) -> None:
-    """The output of the first attempt gives the second one no access."""
-    script = 'test "$SUPERVISE_ATTEMPT" = 1 || { sleep 0.3; echo up; sleep 0.3; exit 0; }; echo down; sleep 60'
+    """The output of the first attempt gives the second one no access.
+
+    The second attempt lasts longer than the access limit, so it completes with a match alone.
+    """
+    script = 'test "$SUPERVISE_ATTEMPT" = 1 || { echo up; sleep 3; exit 0; }; echo down; sleep 60'
     retries = ("--retries", "1", "--retry-delay", "0.1")
-    ended = run(supervise, "-v", "-a", "1", *retries, "--access-on", "match=^up$", "--", "sh", "-c", script)
+    ended = run(supervise, "-v", "-a", "2", *retries, "--access-on", "match=^up$", "--", "sh", "-c", script)
     assert ended.code == 0, ended.err
     first, second = ended.report["attempts"]
     assert (first["outcome"], first["access"]) == ("access_timeout", None)
@@ -508,7 +534,8 @@ def test_each_attempt_needs_its_own_matching_line(supervise: Place) -> None:
 
 def test_each_attempt_is_probed_by_its_own_helpers(supervise: Place) -> None:
     port = free_port()
-    script = f'test "$SUPERVISE_ATTEMPT" = 2 || exec sleep 60; exec {sys.executable} -m http.server {port}'
+    server = f"{sys.executable} -m http.server {port} --bind 127.0.0.1"
+    script = f'test "$SUPERVISE_ATTEMPT" = 2 || exec sleep 60; exec {server}'
     signs = ("--access-on", f"port={port}", "--access-on", "command=false")
     retries = ("--retries", "1", "--retry-delay", "0.1", "--retry-on", "access")
     ended = run(supervise, "-a", "2", "-t", "0.5", *retries, *signs, "--", "sh", "-c", script)

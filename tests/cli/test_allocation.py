@@ -185,8 +185,12 @@ def test_an_end_that_comes_nearer_is_kept_and_a_liar_costs_one_line(supervise: P
     write_script(squeue, "echo $(($(date +%s) + 5))")
     ended = supervise("-k", "0.5", "--", *child("ready", "stay"))
     assert is_allocation_end(ended)
-    write_script(squeue, "touch asked; printf 'no\\033[2J'")
-    ended = supervise("--", "sh", "-c", "until [ -e asked ]; do sleep 0.05; done; sleep 0.3")
+    write_script(squeue, "printf 'no\\033[2J'")
+    go = supervise.file("go")
+    running = supervise.start("--", *child(f"wait_for={go}"))
+    running.wait_for_err(b"is not known")
+    go.touch()
+    ended = running.wait()
     assert ended.code == 0
     assert len(ended.messages) == 1
     assert "\x1b" not in ended.messages[0]

@@ -207,6 +207,7 @@ def test_signals_to_a_stopped_guardian_block_no_limit(supervise: Place) -> None:
     assert ended.left == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGWINCH, signal.SIGCONT, signal.SIGCHLD])
 def test_a_storm_of_signals_costs_little_and_blocks_no_limit(supervise: Place, number: int) -> None:
     """USR1, WINCH and CONT are passed on; CHLD reports the death of a child."""
@@ -436,6 +437,8 @@ def test_a_flood_of_notify_messages_is_bounded_in_memory_record_and_events(
     over = supervise.file("over")
     running = supervise.start(*options, "--", *talker(words, over, pause), events=True)
     wait_until(lambda: b"started" in running.err)
+    # All modules are loaded by then.
+    assert ask(socket_of(supervise), do="status")["ok"]
     time.sleep(1)
     before = memory(running.pid)
     time.sleep(1.5)

@@ -68,7 +68,7 @@ def test_a_command_that_ends_by_itself_has_outputs_and_no_error(
 
 def test_there_is_no_error_where_a_later_attempt_succeeded(supervise: Place) -> None:
     script = "test -e again && exit 0; : >again; exec sleep 60"
-    words = ("-t", "0.5", "--retries", "1", "--retry-on", "any", "--retry-delay", "1ms", "--", "sh", "-c", script)
+    words = ("-t", "2", "--retries", "1", "--retry-on", "any", "--retry-delay", "1ms", "--", "sh", "-c", script)
     ended = supervise(*words, env=step(supervise))
     assert ended.code == 0
     assert "error" not in {kind for kind, _, _ in annotations(shown(ended))}
@@ -113,7 +113,7 @@ def test_the_service_is_switched_off(supervise: Place, word: str) -> None:
 
 
 def test_gitlab_gets_the_diagnosis_in_a_section(supervise: Place) -> None:
-    ended = supervise("-t", "0.5", "--", "sleep", "60", env={"GITLAB_CI": "true"})
+    ended = supervise("-t", "2", "--", "sleep", "60", env={"GITLAB_CI": "true"})
     pattern = (
         r"\x1b\[0Ksection_start:(\d+):(\w+)\[collapsed=true\]\r\x1b\[0K[^\n]+\n"
         r"(supervise: [^\n]+\n)+\x1b\[0Ksection_end:\d+:\2\r\x1b\[0K\n"

@@ -81,7 +81,7 @@ def test_the_guardian_completes_a_step_that_the_runner_kills(supervise: Place) -
 
 
 def test_a_supervise_that_is_killed_while_it_stops_the_tree(supervise: Place) -> None:
-    action, running = step_of(supervise, "1s")
+    action, running = step_of(supervise, "4s")
     running.send(signal.SIGINT)
     wait_until(lambda: b"cancelled" in running.out)
     running.send(signal.SIGKILL)

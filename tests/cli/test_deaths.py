@@ -116,7 +116,7 @@ def test_the_guardian_survives_a_kill_of_the_supervisors_group(supervise: Place)
 
 
 def test_a_supervisor_killed_while_stopping_leaves_no_process(supervise: Place) -> None:
-    running = supervise.start("-t", "1", "-k", "1.5", "--", *child("ignore=TERM", "ready", "stay"))
+    running = supervise.start("-t", "1", "-k", "4", "--", *child("ignore=TERM", "ready", "stay"))
     running.wait_for_err(b"completion timeout")
     running.send(signal.SIGKILL)
     running.process.wait()

@@ -92,7 +92,7 @@ def test_the_terminal_of_a_detached_run_has_no_end_of_file(supervise: Place) -> 
         "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); os.ttyname(0); input(); open(sys.argv[2], 'w')"
     )
     script = script.replace("; ", "\n")
-    detached(supervise, sys.executable, "-c", script, str(pid_file), str(seen), options=("--pty", "-t", "1"))
+    detached(supervise, sys.executable, "-c", script, str(pid_file), str(seen), options=("--pty", "-t", "4"))
     assert is_alive(wait_for_file(pid_file))
     assert report_of(supervise)["outcome"] == "completion_timeout"
     assert not seen.exists()

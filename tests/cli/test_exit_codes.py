@@ -84,7 +84,9 @@ def test_a_trap_that_exits_0_does_not_hide_a_timeout(supervise: Place) -> None:
 def test_preserve_status_keeps_the_code_of_the_command_after_a_timeout(supervise: Place) -> None:
     """Only here may a timeout exit with 0; the report still names the timeout."""
     codes = {"exit_on=TERM,0": 0, "exit_on=TERM,9": 9, "say=plain": 143}
-    running = {word: supervise.start("-p", "-t", "1", "--", *child(word, "stay")) for word in codes}
+    running = {
+        word: supervise.start("-p", "-a", "30", "-t", "1", "--", *child(word, "ready", "stay")) for word in codes
+    }
     for word, one in running.items():
         ended = one.wait()
         assert ended.code == ended.report["exit_code"] == codes[word]

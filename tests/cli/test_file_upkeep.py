@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def inodes_of(pid: int) -> set[int]:
+    """Return the inode numbers of the files that the process has open."""
+    found = set()
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        # The process may close one meanwhile.
+        with suppress(FileNotFoundError):
+            found.add(one.stat().st_ino)
+    return found
+
+
 @pytest.mark.parametrize("way", ["removed", "renamed", "replaced", "replaced by a link"])
 def test_the_holder_of_a_lock_restores_its_file(supervise: Place, lock_name: str, way: str) -> None:
     holder = hold(supervise, lock_name)
@@ -58,8 +69,10 @@ def test_the_holder_of_a_lock_restores_its_file(supervise: Place, lock_name: str
             fresh.rename(path)
         case _:
             # The file cannot be restored while another one has its name; the lock still holds.
-            path.unlink()
-            path.symlink_to(supervise.file("elsewhere"))
+            # The link comes in one step: the holder restores at once a file that is missing.
+            link = path.with_suffix(".new")
+            link.symlink_to(supervise.file("elsewhere"))
+            link.replace(path)
             assert supervise("--lock", lock_name, "--", "true").code in (75, 125)
             path.unlink()
     wait_until(lambda: holder_of(path) == holder.pid)
@@ -74,10 +87,9 @@ def test_the_holder_of_a_lock_restores_its_file(supervise: Place, lock_name: str
 
 
 def test_the_guardian_holds_the_restored_file_of_a_lock(supervise: Place, lock_name: str) -> None:
-    root = supervise.file("root")
-    holder = supervise.start(
-        "--lock", lock_name, "--kill-after", "1.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
-    )  # fmt: skip
+    root, go = supervise.file("root"), supervise.file("go")
+    words = child("ignore=TERM", f"mark={root}", "ready", f"wait_for={go}")
+    holder = supervise.start("--lock", lock_name, "--kill-after", "30", "--", *words)
     holder.wait_for_out(b"ready")
     pid, path = wait_for_file(root), lock_file(lock_name)
     wait_until(lambda: socket_of(supervise))
@@ -85,12 +97,16 @@ def test_the_guardian_holds_the_restored_file_of_a_lock(supervise: Place, lock_n
     wait_until(lambda: holder_of(path) == holder.pid)
     inode = path.stat().st_ino
     wait_until(lambda: any(f":{inode} " in line for line in Path("/proc/locks").read_text().splitlines()))
+    # The supervisor writes the file before it hands the descriptor on.
+    guardian = holder.guardian()
+    wait_until(lambda: inode in inodes_of(guardian))
     holder.send(signal.SIGKILL)
     holder.process.wait()
     waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "--", "cat", f"/proc/{pid}/comm")
-    if is_alive(pid):
-        assert is_locked(path)
-        assert path.stat().st_ino == inode
+    assert is_locked(path)
+    assert path.stat().st_ino == inode
+    assert is_alive(pid)
+    go.touch()
     # The waiting run begins when the command is gone.
     assert waiter.wait().code == 1
     holder.wait()

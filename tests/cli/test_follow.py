@@ -35,6 +35,8 @@ def test_logs_f_n_prints_the_last_lines_and_the_later_ones(supervise: Place) -> 
     go = supervise.file("go")
     running = supervise.start("--", *child("say=one", "say=two", f"wait_for={go}", "say=three", "exit=0"))
     running.wait_for_out(b"two")
+    # The run shows its output before it is on record.
+    wait_until(lambda: b"two" in supervise.popen([str(supervise.program), "logs", "-"]).wait().out)
     following = follow(supervise, "-n", "1")
     following.wait_for_out(b"two")
     go.touch()

@@ -54,21 +54,22 @@ def test_the_caller_gets_control_back_and_the_run_goes_on(supervise: Place) -> N
     """The pipes of the caller end with the front, so no process of the run holds them."""
     pid_file, go = supervise.file("pid"), supervise.file("go")
     did = ("say=before", "say_err=also before", f"mark={pid_file}", f"wait_for={go}", "say=after", "exit=3")
-    ended = supervise(*AFTER, "--streams", "together", "--", *child(*did))
+    ended = supervise("--detach-after", "3", "--streams", "together", "--", *child(*did))
     assert (ended.code, ended.out) == (121, b"before\nalso before\n")
     (message,) = ended.messages
     run_id = run_of(message)
     assert message.startswith(STILL)
     assert message.endswith(f"; goes on as {run_id}: supervise wait {run_id} --for 5m")
     assert is_alive(wait_for_file(pid_file))
-    assert "handed_back" in events(supervise, run_id)
+    # The front may exit before the event is on record.
+    wait_until(lambda: "handed_back" in events(supervise, run_id))
     go.touch()
     assert command(supervise, "wait", run_id).code == 3
     assert logged(supervise, run_id) == b"before\nalso before\nafter\n"
 
 
 def test_silence_gives_control_back_with_one_object(supervise: Place) -> None:
-    ended = supervise("--detach-after-idle", "1", "--json", "--", *child("say=once", "stay"))
+    ended = supervise("--detach-after-idle", "3", "--json", "--", *child("say=once", "stay"))
     line, answer = ended.out.decode().splitlines()
     found = json.loads(answer)
     validator("answer").validate(found)
@@ -93,7 +94,7 @@ def test_a_reader_that_stands_still_gets_control_back(supervise: Place) -> None:
     """The flood fills the pipe of the caller, which reads only when supervise has exited."""
     flood = "import os, time\nfor i in range(300000): os.write(1, b'%09d\\n' % i)\n"
     running = subprocess.Popen(
-        ["supervise", "run", *AFTER, "--", sys.executable, "-S", "-c", flood],
+        ["supervise", "run", "--detach-after", "3", "--", sys.executable, "-S", "-c", flood],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=supervise.environ, cwd=supervise.folder,
     )  # fmt: skip
     assert running.wait(40) == 121
@@ -110,7 +111,7 @@ def test_stdin_ends_with_the_hand_back(supervise: Place) -> None:
     """Also for the caller, which writes more than the command reads."""
     code = "import sys; first = sys.stdin.readline(); print(first, end='', flush=True); print(len(sys.stdin.read()))"
     running = subprocess.Popen(
-        ["supervise", "run", *AFTER, "--", sys.executable, "-c", code],
+        ["supervise", "run", "--detach-after", "3", "--", sys.executable, "-c", code],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=supervise.environ, cwd=supervise.folder,
     )  # fmt: skip
@@ -180,7 +181,9 @@ def test_the_front_ends_as_a_killed_supervisor(supervise: Place) -> None:
     (supervisor,) = (int(one) for one in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split())
     os.kill(supervisor, signal.SIGKILL)
     assert running.process.wait() == -signal.SIGKILL
-    wait_until(lambda: not is_alive(pid) and not named(supervise, "supervise-guard"))
+    # The watcher of the cgroup is the last to end.
+    wait_until(lambda: not supervise.alive())
+    assert not is_alive(pid)
     running.wait()
 
 

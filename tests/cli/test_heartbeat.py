@@ -20,9 +20,9 @@ def beats(ended: Ended) -> list[tuple[float, str]]:
 
 @pytest.mark.parametrize("options", [(), ("--no-record",), ("--pty",), ("--max-extension", "1s")])
 def test_a_silent_busy_command_has_a_heartbeat(supervise: Place, options: tuple[str, ...]) -> None:
-    # No line is due while the command exits: it would show work whose process is gone.
-    ended = supervise(*BUSY, "--heartbeat", "0.6", *options, "--", *child("burn_cpu=2.7", "exit=3"))
-    assert ended.code == 3
+    """A limit ends the run: a line that is due while the command exits would show work whose process is gone."""
+    ended = supervise(*BUSY, "--heartbeat", "0.6", "-t", "3", *options, "--", *child("burn_cpu=60"))
+    assert ended.code == 124
     found = beats(ended)
     assert found
     assert all(re.fullmatch(r"cpu [\d.]+% \(pid \d+ \S+\)", what) for _, what in found)

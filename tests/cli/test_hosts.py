@@ -206,6 +206,8 @@ def test_a_machine_that_does_not_see_the_lock_of_a_live_run_leaves_it_alone(supe
     """A copy of the folder stands for a file system that does not carry locks."""
     running, _ = started(supervise, options=("--on-interrupt", "rerun"))
     [record] = records_of(supervise)
+    # The supervisor writes this file under another name first, which must not vanish while the folder is copied.
+    wait_until(Path(record.folder, "socket").exists)
     copy = supervise.file("copy")
     shutil.copytree(supervise.state, copy / "supervise", symlinks=True)
     boot = supervise.file("boot")

@@ -92,7 +92,7 @@ def check(browser: Browser, axe: str, path: Path) -> dict[str, Any]:
 
 @pytest.mark.needs("chromium", "npm")
 def test_a_browser_shows_a_stopped_run(supervise: Place, chromium: Browser, axe: str) -> None:
-    options = ("-a", "20", "-t", "3", "-x", "1", "--warn-at", "0.5s", "-k", "0.3", "--cpu-threshold", "2")
+    options = ("-a", "20", "-t", "3", "-x", "1", "--warn-at", "1.5s", "-k", "0.3", "--cpu-threshold", "2")
     ended = supervise(*options, "--name", "night", "--", *child("ignore=TERM", "ready", "burn_cpu=60"))
     assert ended.code == 124
     path = page_of(supervise, "stopped")

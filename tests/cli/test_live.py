@@ -26,7 +26,7 @@ SILENCE_SECONDS = "2.2"
 """Seconds of silence after which the line has been drawn, on a machine that is not too busy."""
 PAUSE = "pause() { until rm go 2>>errors; do sleep 0.03; done; }\n"
 """A shell function that waits for the test, which goes on once the line was drawn."""
-NO_PAUSE = "pause() { sleep 0.1; }\n"
+NO_PAUSE = "pause() { sleep 0.4; }\n"
 
 
 def run(supervise: Place, line: str, script: str, pauses: int = 0, live: str = "1") -> Screen:
@@ -131,8 +131,10 @@ def test_a_warning_replaces_the_line(supervise: Place) -> None:
     assert DRAWN.search(on.transcript)
     ready, *messages = on.text.splitlines()
     assert ready == "ready"
-    assert [line[:38] for line in messages if line.startswith("supervise: ")] == [
-        "supervise: completion limit in 3s (" + messages[0][35:38],
+    first, *others = (line for line in messages if line.startswith("supervise: "))
+    # A busy machine has the warning a little late.
+    assert re.match(r"supervise: completion limit in (3|2\.\d)s \(", first)
+    assert [line[:38] for line in others] == [
         "supervise: completion timeout: ran lon",
         "supervise: completion timeout: the com",
     ]
@@ -225,7 +227,7 @@ READ_BY_CAT = ("a prompt", "a progress bar", "colours")
     ("name", "reader"), [(name, "") for name in TORN] + [(name, " | cat") for name in READ_BY_CAT], ids=str
 )
 def test_no_line_is_drawn_where_it_could_tear_output(supervise: Place, name: str, reader: str) -> None:
-    script = f"S={SILENCE_SECONDS}; echo up; pause; echo torn; sleep 0.2; {TORN[name]}"
+    script = f"S={SILENCE_SECONDS}; echo up; pause; echo torn; sleep 0.5; {TORN[name]}"
     line = f"supervise -- sh script{reader}"
     _, on = without_and_with(supervise, line, script, 1)
     assert not DRAWN.search(on.transcript.partition(b"torn")[2])

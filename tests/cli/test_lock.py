@@ -166,20 +166,19 @@ def test_a_signal_that_the_caller_ignores_cancels_no_lock_wait(supervise: Place,
 
 
 def test_a_kill_of_the_supervisor_frees_the_lock_when_the_tree_is_gone(supervise: Place, lock_name: str) -> None:
-    root = supervise.file("root")
-    holder = supervise.start(
-        "--lock", lock_name, "--kill-after", "0.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
-    )  # fmt: skip
+    root, go = supervise.file("root"), supervise.file("go")
+    command = child("ignore=TERM", f"mark={root}", "ready", f"wait_for={go}")
+    holder = supervise.start("--lock", lock_name, "--kill-after", "30", "--", *command)
     holder.wait_for_out(b"ready")
     pid = wait_for_file(root)
     waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "--", "cat", f"/proc/{pid}/comm")
     wait_for_wait(waiter)
     holder.send(signal.SIGKILL)
     wait_until(lambda: not is_alive(holder.pid))
-    if is_alive(pid):
-        ended = supervise("--lock", lock_name, "--", "true")
-        if ended.code:
-            assert "killed, and its command is still being stopped) since " in ended.finals[0]
+    ended = supervise("--lock", lock_name, "--", "true")
+    assert ended.code == 75
+    assert "killed, and its command is still being stopped) since " in ended.finals[0]
+    go.touch()
     assert waiter.wait().code == 1
     assert state_of(pid) == "X"
     holder.wait()

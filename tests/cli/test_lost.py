@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from supervise.records import reader
-from tests.support.deaths import checked, kill
+from tests.support.clients import socket_of
+from tests.support.deaths import checked, kill, kill_both, recover
 from tests.support.harness import Place, Running, child, wait_for_file, wait_until
 from tests.support.records import only, records_of
 
@@ -42,6 +43,9 @@ def test_the_events_of_a_lost_run_end_with_lost(supervise: Place) -> None:
     pid_file = supervise.file("pid")
     running = supervise.start("-k", "0.3", "--", *child(f"mark={pid_file}", "stay"), events=True)
     wait_for_file(pid_file)
+    # Two threads write the event, each to its own file.
+    wait_until(lambda: running.events_path.exists() and b'"started"' in running.events_path.read_bytes())
+    wait_until(lambda: any(one["event"] == "started" for one in only(supervise).events()))
     kill(supervise, running)
     assert running.wait().events == list(only(supervise).events())
     assert running.wait().events[-1]["event"] == "lost"
@@ -165,14 +169,17 @@ def test_the_next_run_reports_a_lost_one_without_an_end_on_record(supervise: Pla
     pid_file = supervise.file("pid")
     running = supervise.start("--name", "night", "--", *child(f"mark={pid_file}", "stay"), report=False)
     wait_for_file(pid_file)
-    os.kill(running.guardian(), signal.SIGKILL)
-    running.send(signal.SIGKILL)
-    running.process.wait()
+    # A guardian that is killed as well removes no socket: the recovery does.
+    path = socket_of(supervise)
+    kill_both(running)
     [message], told = run_next(supervise)
     assert "was lost: supervisor died, last seen 20" in message
     assert message.endswith("; supervise recover stops what is left of it")
     assert told == b"lost"
-    supervise.sweep()
+    assert path.exists()
+    assert recover(supervise).code == 1
+    wait_until(lambda: not supervise.alive())
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def colours(on: Screen) -> "list[tuple[str, str]]":
 
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_a_late_warning_and_the_verdict_are_red(supervise: Place, variable: str) -> None:
-    command = [str(supervise.program), "--live=off", "-v", "-t", "1.4", "--warn-at", "1", "--", "sh", "-c"]
+    command = [str(supervise.program), "--live=off", "-v", "-t", "3", "--warn-at", "2", "--", "sh", "-c"]
     with screen(supervise, ["env", variable, *command, "echo up; exec sleep 60"]) as on:
         assert on.wait_for_end() == 124
     red = "red" if VARIABLES[variable] else ""

@@ -27,7 +27,9 @@ def run(supervise: Place, *words: str, **manner: object) -> Ended:
         f"/run/lock/supervise-{os.geteuid()}",
         supervise.environ["XDG_RUNTIME_DIR"],
     )
-    assert not any(path for folder in folders for path in Path(folder).rglob(f"{ended.report['run_id']}*"))
+    # The folders are shared: os.walk does not mind when another run removes its own socket meanwhile.
+    names = [name for folder in folders for _, inner, files in os.walk(folder) for name in (*inner, *files)]
+    assert not [name for name in names if name.startswith(ended.report["run_id"])]
     return ended
 
 
@@ -70,7 +72,7 @@ def test_ready_of_systemd_notify_gives_access_without_a_wait(supervise: Place) -
 
 
 def test_a_command_that_is_not_ready_in_time_is_stopped(supervise: Place) -> None:
-    ended = run(supervise, "-a", "1", *NOTIFY, "--", *python("say('STATUS=loading')\nprint('up')\ntime.sleep(60)"))
+    ended = run(supervise, "-a", "4", *NOTIFY, "--", *python("say('STATUS=loading')\nprint('up')\ntime.sleep(60)"))
     assert ended.code == 122
     assert ended.report["access"] is None
     assert ended.report["status"] == "loading"
@@ -134,15 +136,15 @@ def test_the_idle_limit_is_the_watchdog_interval_of_the_command(supervise: Place
 
 def test_watchdog_messages_reset_the_idle_clock(supervise: Place) -> None:
     script = "say('READY=1')\nfor _ in range(10):\n    time.sleep(0.3)\n    say('WATCHDOG=1')\nsys.exit(7)"
-    ended = run(supervise, "--notify", "-i", "1", "--", *python(script))
+    ended = run(supervise, "--notify", "-i", "2", "--", *python(script))
     assert ended.code == 7
 
 
 def test_the_idle_limit_stops_a_command_without_watchdog_messages(supervise: Place) -> None:
     script = "for _ in range(5):\n    time.sleep(0.3)\n    say('WATCHDOG=1')\ntime.sleep(60)"
-    ended = run(supervise, "--notify", "-i", "1", "--", *python(script))
+    ended = run(supervise, "--notify", "-i", "2", "--", *python(script))
     assert ended.code == 123
-    assert ended.events_named("verdict")[0]["t"] >= 2.5
+    assert ended.events_named("verdict")[0]["t"] >= 3.5
 
 
 def test_watchdog_trigger_stops_the_command(supervise: Place) -> None:
@@ -159,26 +161,26 @@ def test_watchdog_trigger_stops_the_command(supervise: Place) -> None:
 
 def test_extend_timeout_moves_access_and_completion_deadline_within_one_cap(supervise: Place) -> None:
     script = (
-        "say('EXTEND_TIMEOUT_USEC=2000000')\ntime.sleep(1.5)\nsay('READY=1')\n"
+        "say('EXTEND_TIMEOUT_USEC=4000000')\ntime.sleep(2.1)\nsay('READY=1')\n"
         "say('EXTEND_TIMEOUT_USEC=90000000')\ntime.sleep(60)"
     )
-    ended = run(supervise, "-a", "1", "-t", "1", "-x", "3", "--extend-on", "output", *NOTIFY, "--", *python(script))
+    ended = run(supervise, "-a", "2", "-t", "2", "-x", "5", "--extend-on", "output", *NOTIFY, "--", *python(script))
     assert ended.code == 124
     first, second = ended.report["extensions"]
     assert [(one["limit"], one["source"], one["evidence"]) for one in (first, second)] == [
         ("access", "command", None),
         ("completion", "command", None),
     ]
-    assert 0.9 < first["by"] <= 2
-    assert first["by"] + second["by"] == pytest.approx(3, abs=0.005)
+    assert 1.9 < first["by"] <= 4
+    assert first["by"] + second["by"] == pytest.approx(5, abs=0.005)
     [verdict] = ended.events_named("verdict")
     [access] = ended.events_named("access")
-    assert verdict["t"] == pytest.approx(access["t"] + 1 + second["by"], abs=1)
+    assert verdict["t"] == pytest.approx(access["t"] + 2 + second["by"], abs=1)
 
 
 def test_extend_timeout_without_a_cap_gives_no_time(supervise: Place) -> None:
     script = "for _ in range(3): say('EXTEND_TIMEOUT_USEC=90000000')\ntime.sleep(60)"
-    ended = run(supervise, "-t", "1", "--notify", "--", *python(script))
+    ended = run(supervise, "-t", "4", "--notify", "--", *python(script))
     assert ended.code == 124
     refusals = [message for message in ended.messages if "refused" in message]
     assert refusals == ["more time for the command refused: there is no --max-extension"]
@@ -271,7 +273,7 @@ def test_status_and_ready_count_for_one_attempt_alone(supervise: Place) -> None:
     script = "say('STATUS=first')\nsay('READY=1')\nsys.exit(75)"
     again = f"if os.environ['SUPERVISE_ATTEMPT'] == '1':\n    {script.replace(chr(10), '; ')}\ntime.sleep(60)"
     retries = ("--retries", "1", "--retry-delay", "0.1")
-    ended = run(supervise, "-a", "1.5", *retries, *NOTIFY, "--", *python(again))
+    ended = run(supervise, "-a", "4", *retries, *NOTIFY, "--", *python(again))
     assert ended.code == 122
     first, second = ended.report["attempts"]
     assert (first["outcome"], first["access"]["how"]) == ("resumable", "notify")

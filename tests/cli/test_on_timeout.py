@@ -54,7 +54,7 @@ def test_retries_stop_at_the_success(supervise: Place) -> None:
     """The first attempt fails, the second one lasts."""
     words = "sh", "-c", "test -e seen || { touch seen; exit 4; }; exec sleep 100"
     options = "--retries", "5", "--retry-on", "any", "--retry-delay", "0"
-    ended = supervise(*PASS, *options, "--", *words)
+    ended = supervise(*PASS, "-t", "3s", *options, "--", *words)
     assert ended.code == 0
     assert [one["outcome"] for one in ended.report["attempts"]] == ["failed", "completion_timeout"]
     assert not any("not tried again" in message for message in ended.messages)
@@ -84,7 +84,7 @@ def test_held_output_stays_unseen(supervise: Place) -> None:
 
 def test_lost_output_is_no_success(supervise: Place) -> None:
     with open("/dev/full", "wb") as full:
-        ended = supervise(*PASS, "--", *child("ready", "stay"), stdout=full.fileno())
+        ended = supervise(*PASS, "-t", "3s", "--", *child("ready", "stay"), stdout=full.fileno())
     assert (ended.code, ended.report["outcome"]) == (124, "completion_timeout")
     assert "could not be written" in ended.report["reason"]
     assert "could not be written" in ended.finals[-1]

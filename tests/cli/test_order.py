@@ -181,8 +181,8 @@ def test_streams_chooses_one_pipe_or_two(
 
 
 def test_a_file_opened_twice_gets_the_same_bytes_as_without_supervise(supervise: Place) -> None:
-    script = "sh -c 'echo 0123456789; sleep 0.2; echo abc >&2'"
-    supervise.shell(f"supervise -- {script} >with 2>with; {script} >without 2>without")
+    script = "sh -c 'echo 0123456789; until [ -s $0 ]; do sleep 0.02; done; echo abc >&2'"
+    supervise.shell(f"supervise -- {script} with >with 2>with; {script} without >without 2>without")
     assert supervise.file("with").read_bytes() == supervise.file("without").read_bytes() == b"abc\n456789\n"
 
 

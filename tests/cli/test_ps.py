@@ -153,7 +153,13 @@ def test_ps_and_prune_are_right_with_ten_thousand_records(supervise: Place) -> N
 @pytest.fixture
 def printed(supervise: Place) -> Place:
     """Run a command that prints lines on both streams, and return the place of its record."""
-    script = "echo one; sleep 0.05; echo two >&2; sleep 0.05; printf thr; sleep 0.05; echo ee; sleep 0.05; printf end"
+    # The record holds the bytes of one stream before those of the other are written: a pump that waits for a CPU must
+    # not change their order.
+    recorded = 'until grep -qs {} "$HOME"/.local/state/supervise/runs/*/output; do sleep 0.02; done'
+    script = (
+        f"echo one; {recorded.format('one')}; echo two >&2; {recorded.format('two')}; "
+        "printf thr; sleep 0.05; echo ee; sleep 0.05; printf end"
+    )
     supervise.start("--", "sh", "-c", script, report=False).wait()
     return supervise
 

@@ -340,7 +340,7 @@ NONBLOCKING = (
 
 def test_o_nonblock_set_by_a_command_is_cleared_after_a_timeout(supervise: Place) -> None:
     """Without --pty the command shares the open file description of the caller."""
-    words = [str(supervise.program), "-q", "--no-record", "-t", "1", "--", *PYTHON, "-c", NONBLOCKING, "100"]
+    words = [str(supervise.program), "-q", "--no-record", "-t", "4", "--", *PYTHON, "-c", NONBLOCKING, "100"]
     with on_terminal(supervise, words) as on:
         wait_until(supervise.file("ready").exists)
         assert not blocking(on.theirs)

@@ -80,7 +80,7 @@ LEAVING_READERS = {
     "one that is silent": ("echo one; exec sleep 100", 129),
     "a tree": ("echo one; sleep 100 & sleep 100", 129),
     "one that handles it": ("trap 'exit 7' HUP; echo one; while :; do sleep 0.05; done", 7),
-    "one that ignores it": ("trap '' HUP; echo one; sleep 0.3; echo two || exit 8", 8),
+    "one that ignores it": ("trap '' HUP; echo one; while [ -t 1 ]; do sleep 0.05; done; echo two || exit 8", 8),
     "one that ignores it, and says nothing": ("trap '' HUP; echo one; sleep 0.5; exit 9", 9),
 }
 
@@ -201,7 +201,7 @@ def test_no_resize_signal_or_client_ends_a_run_without_a_terminal(supervise: Pla
 def test_no_resize_signal_or_client_ends_a_run_between_two_attempts(supervise: Place) -> None:
     """The next attempt has the new size."""
     command = "stty size >size-$SUPERVISE_ATTEMPT </dev/tty; exit 3"
-    again = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "3")
+    again = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "10")
     running = supervise.start("--pty", *again, "--", "sh", "-c", command)
     running.wait_for_err(b"attempt 2")
     wait_until(lambda: masters(running.pid) == 0)

@@ -14,6 +14,7 @@ import pytest
 
 from supervise.records import reader
 from supervise.records.bounded_output import Reader
+from tests.support.clients import socket_of
 from tests.support.harness import Place, child, state_of, validator, wait_for_file, wait_until
 from tests.support.records import facts, only, records_of
 
@@ -123,7 +124,8 @@ def test_a_run_is_found_by_its_name(supervise: Place) -> None:
 def test_a_run_is_lost_as_soon_as_its_supervisor_is_killed(supervise: Place) -> None:
     mark = supervise.file("pid")
     running = supervise.start("-k", "1h", "--", *child("ignore=TERM", f"mark={mark}", "stay"), report=False)
-    wait_for_file(mark)
+    command = wait_for_file(mark)
+    socket_of(supervise)
     record = only(supervise)
     running.send(signal.SIGSTOP)
     wait_until(lambda: state_of(running.pid) == "T")
@@ -134,7 +136,9 @@ def test_a_run_is_lost_as_soon_as_its_supervisor_is_killed(supervise: Place) -> 
     assert supervise.alive()
     assert reader.state_of(record) == "lost"
     assert [one.run_id for one in reader.unfinished(supervise.state)] == [record.run_id]
-    supervise.sweep()
+    # The guardian removes the socket of the dead supervisor once the command has ended.
+    os.kill(command, signal.SIGKILL)
+    wait_until(lambda: not supervise.alive())
 
 
 # --- unwritable folders
@@ -195,7 +199,7 @@ def printed(record: reader.Record, stream: str = "") -> bytes:
 
 
 def test_the_output_on_record_is_separated_by_stream(supervise: Place) -> None:
-    supervise.start("--", "sh", "-c", "echo one; echo two >&2; sleep 0.3; echo three", report=False).wait()
+    supervise.start("--", "sh", "-c", "echo one; echo two >&2; sleep 1; echo three", report=False).wait()
     record = only(supervise)
     assert printed(record, "stdout") == b"one\nthree\n"
     assert printed(record, "stderr") == b"two\n"

@@ -403,11 +403,14 @@ def test_a_run_whose_command_is_missing_is_not_rerun(supervise: Place) -> None:
 def test_recover_works_with_an_almost_empty_environment(supervise: Place) -> None:
     """Cron gives such an environment."""
     running, _ = started(supervise, options=("--on-interrupt", "rerun"))
+    socket_of(supervise)
     kill_both(running)
     home, token = supervise.environ["HOME"], f"E2E_TOKEN={running.token}"
     call = ["env", "-i", f"HOME={home}", token, "PATH=/usr/bin:/bin", str(supervise.program), "recover", "--json"]
     [lost] = json.loads(supervise.popen(call).wait().out)["lost"]
     assert lost["rerun"]
+    # Only a `recover` with the same XDG_RUNTIME_DIR as the run finds the run's dead socket, and removes it.
+    assert recover_losses(supervise) == []
     supervise.sweep()
 
 

@@ -141,7 +141,8 @@ def test_stragglers_are_dead_and_silent_before_the_next_attempt(supervise: Place
             for n in 1 2 3 4 5; do echo new; sleep 0.05; done
             exit 0
         fi
-        (trap '' TERM; while :; do echo old; sleep 0.01; done) & echo $! > {pid}
+        (trap '' TERM; echo old; : > up; while :; do echo old; sleep 0.01; done) & echo $! > {pid}
+        until [ -e up ]; do sleep 0.01; done
         exit 75
     """
     ended = supervise("--retries", "1", *AT_ONCE, "--drain", "0.3", "--", *script(text))
@@ -153,7 +154,8 @@ def test_stragglers_are_dead_and_silent_before_the_next_attempt(supervise: Place
 
 
 def test_stragglers_of_the_last_attempt_are_left(supervise: Place) -> None:
-    text = "sleep 60 >/dev/null 2>&1 & exit 3"
+    # A child that has not executed its program yet is named like the shell.
+    text = 'sleep 60 >/dev/null 2>&1 & until [ "$(cat /proc/$!/comm)" = sleep ]; do sleep 0.01; done; exit 3'
     ended = supervise("--retries", "1", *AT_ONCE, "--", *script(text))
     assert ended.code == 3
     assert [one["name"] for one in ended.report["stragglers"]] == ["sleep"]
@@ -217,8 +219,8 @@ def check_total_timeout(ended: Ended, seconds: float) -> None:
 
 
 def test_the_total_timeout_ends_an_attempt(supervise: Place) -> None:
-    ended = supervise("-i", "1", "--retries", "9", *AT_ONCE, "--total-timeout", "2.5", "--", *child("stay"))
-    check_total_timeout(ended, 2.5)
+    ended = supervise("-i", "2", "--retries", "9", *AT_ONCE, "--total-timeout", "3.5", "--", *child("stay"))
+    check_total_timeout(ended, 3.5)
     assert outcomes(ended)[-1] == "completion_timeout"
     assert set(outcomes(ended)[:-1]) == {"idle_timeout"}
 

@@ -24,7 +24,7 @@ def unused_messages(ended: Ended) -> list[str]:
         (("-t", "0.3"), "sleep 5", "--retry-on completion"),
         ((), "kill -SEGV $$", "--retry-on signaled"),
         (("--retry-on", "code=3"), "exit 75", "--retry-on resumable"),
-        (("-i", "0.3", "--retry-if-silent"), "echo x; sleep 5", "--retry-if-silent"),
+        (("-i", "2", "--retry-if-silent"), "echo x; sleep 30", "--retry-if-silent"),
         (("--total-timeout", "0.3"), "sleep 5", "no time left"),
     ],
 )
@@ -159,7 +159,7 @@ def test_retry_output_last_shows_much_output_whole(supervise: Place) -> None:
 
 
 def test_retry_output_last_shows_output_after_a_timeout_or_cancellation(supervise: Place) -> None:
-    ended = supervise(*SHOW_LAST, "-t", "0.5", "--", "sh", "-c", "echo up; sleep 30")
+    ended = supervise(*SHOW_LAST, "-t", "3", "--", "sh", "-c", "echo up; sleep 30")
     assert (ended.code, ended.out) == (124, b"up\n")
     running = supervise.start(*SHOW_LAST, "--retry-delay", "60", "--", "sh", "-c", "echo one; exit 75")
     running.wait_for_err(b"attempt 2 of 4")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_signal_cancels_the_run(supervise: Place, name: str, report: bool) -> 
 def test_a_cancellation_sends_its_own_signal_to_each_process_once(supervise: Place) -> None:
     """The signal of --signal is for limits alone."""
     words = ("fork", "setsid", "print_signals", "ready", "stay", "end", "print_signals", "ready", "stay")
-    running = supervise.start("-s", "USR1", "-k", "0.5", "--", *child(*words))
+    running = supervise.start("-s", "USR1", "-k", "2", "--", *child(*words))
     wait_until(lambda: running.out.count(b"ready") == 2)
     running.send(signal.SIGINT)
     ended = running.wait()
@@ -226,12 +227,17 @@ def zombies_below(pid: int) -> list[int]:
     """Return the zombies among the descendants of a process."""
     found, todo = [], [pid]
     while todo:
-        with open(f"/proc/{todo[-1]}/task/{todo.pop()}/children") as file:
-            for one in map(int, file.read().split()):
-                if state_of(one) == "Z":
-                    found.append(one)
-                elif is_alive(one):
-                    todo.append(one)
+        one = todo.pop()
+        try:
+            children = Path(f"/proc/{one}/task/{one}/children").read_text()
+        except OSError:
+            # It has ended meanwhile.
+            continue
+        for one in map(int, children.split()):
+            if state_of(one) == "Z":
+                found.append(one)
+            elif is_alive(one):
+                todo.append(one)
     return found
 
 

@@ -137,7 +137,7 @@ def test_output_on_the_signal_arrives(supervise: Place) -> None:
 
 def test_each_process_gets_the_signal_once(supervise: Place) -> None:
     words = ("fork", "setsid", "print_signals", "ready", "stay", "end", "print_signals", "ready", "stay")
-    ended = supervise("-t", "1.5", "-k", "0.7", "--", *child(*words))
+    ended = supervise("-t", "1.5", "-k", "2", "--", *child(*words))
     assert ended.out.count(b"ready") == 2
     assert ended.out.count(b"got TERM") == 2
 

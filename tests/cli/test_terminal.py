@@ -137,7 +137,7 @@ def test_a_password_is_typed_without_echo(supervise: Place, option: str) -> None
 @pytest.mark.parametrize("into", ["", " | cat; sleep 0"], ids=["terminal", "pipe"])
 def test_the_echo_is_back_after_a_stopped_password_prompt(supervise: Place, option: str, into: str) -> None:
     """A limit stops the prompt, which has switched the echo off."""
-    with script(supervise, f"supervise -t 1 {option} -- {PASSWORD_PROMPT}{into}") as sh:
+    with script(supervise, f"supervise -t 4 {option} -- {PASSWORD_PROMPT}{into}") as sh:
         sh.wait_for("^Secret:")
         sh.wait_for("^code ")
 
@@ -292,7 +292,7 @@ INSIDE = {
     "a child that dies of it": "trap 'echo got' TERM; sh -c 'kill 0'; echo goes on; exit 4",
     "children that end at once": "trap '' TERM; n=20; while [ $n -gt 0 ]; do n=$((n-1)); (kill 0); done; "
     "trap 'echo got' TERM; kill 0; echo goes on; exit 4",
-    "an orphan": "trap 'echo got' TERM; (sh -c 'sleep 0.2; kill 0' &) ; sleep 0.1; sleep 0.5; echo goes on; exit 4",
+    "an orphan": "trap 'echo got' TERM; (sh -c 'sleep 0.2; kill 0' &) ; sleep 0.1; sleep 5; echo goes on; exit 4",
 }
 
 

@@ -105,7 +105,7 @@ def test_no_attempt_follows_the_end_of_the_parent(supervise: Place) -> None:
     for delay, words in (("0", ("ignore=TERM", "stay")), ("1h", ("exit=1",))):
         report = supervise.file("report.json")
         retries = ("--retries", "5", "--retry-on", "any", "--retry-delay", delay)
-        options = ("--with-parent", *retries, "-i", "0.5s", "-k", "1", "--report", str(report))
+        options = ("--with-parent", *retries, "-i", "2s", "-k", "4", "--report", str(report))
         call = "supervise", "run", *options, "--", *child(*words)
         running = supervise.popen(["sh", "-c", '"$@"; true', "sh", *call])
         running.wait_for_err(b"stopping with" if delay == "0" else b"attempt 2 of 6")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients import RUNS_OF_ROOT, ask, command, newest, socket_of
-from tests.support.harness import Place, child, state_of, validator, wait_until
+from tests.support.clients import RUNS_OF_ROOT, ask, command, is_waiting, newest, socket_of
+from tests.support.harness import Place, child, validator, wait_until
 
 
 def has_connections(path: Path, number: int) -> bool:
@@ -27,22 +27,21 @@ def id_of(supervise: Place) -> str:
 @pytest.mark.parametrize(
     ("options", "words", "code"),
     [
-        ((), ("exit=0",), 0),
-        ((), ("exit=7",), 7),
-        ((), ("kill=KILL",), 137),
-        (("-t", "0.5"), ("stay",), 124),
-        (("-p", "-t", "0.5"), ("exit_on=TERM,9", "stay"), 9),
+        ((), ("wait_for=go", "exit=0"), 0),
+        ((), ("wait_for=go", "exit=7"), 7),
+        ((), ("wait_for=go", "kill=KILL"), 137),
+        (("-t", "2"), ("wait_for=go", "stay"), 124),
+        (("-p", "-t", "2"), ("exit_on=TERM,9", "wait_for=go", "stay"), 9),
     ],
 )
 def test_wait_ends_with_the_code_of_the_run(
     supervise: Place, options: tuple[str, ...], words: tuple[str, ...], code: int
 ) -> None:
-    go = supervise.file("go")
-    running = supervise.start(*options, "--", *child(f"wait_for={go}", *words))
+    running = supervise.start(*options, "--", *child(*words))
     run_id = id_of(supervise)
     waiting = supervise.popen([str(supervise.program), "wait", run_id])
-    wait_until(lambda: state_of(waiting.pid) == "S")
-    go.touch()
+    wait_until(lambda: is_waiting(waiting.pid))
+    supervise.file("go").touch()
     ended = waiting.wait()
     assert (ended.code, ended.out, ended.err) == (code, b"", b"")
     assert running.process.wait(5) == code
@@ -64,7 +63,7 @@ def test_wait_ends_when_the_run_is_lost(supervise: Place) -> None:
     running = supervise.start("-k", "0.2", "--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
     waiting = supervise.popen([str(supervise.program), "wait", newest(supervise)])
-    wait_until(lambda: state_of(waiting.pid) == "S")
+    wait_until(lambda: is_waiting(waiting.pid))
     running.send(signal.SIGKILL)
     running.process.wait()
     ended = waiting.wait()
@@ -87,7 +86,7 @@ def test_wait_works_for_a_run_without_a_record(supervise: Place) -> None:
     waiting = supervise.popen([str(supervise.program), "wait", run_id[:10]])
     wait_until(lambda: has_connections(path, 1))
     # The client has sent its request and waits for the answer, and the run serves clients in the order of their coming.
-    wait_until(lambda: state_of(waiting.pid) == "S")
+    wait_until(lambda: is_waiting(waiting.pid))
     ask(path, do="status")
     os.kill(running.pid, signal.SIGTERM)
     ended = waiting.wait()
@@ -112,7 +111,7 @@ def test_many_clients_can_wait_for_a_run(supervise: Place) -> None:
     running = supervise.start("--", *child("wait_for=go", "exit=3"))
     id_of(supervise)
     waiting = [supervise.popen([str(supervise.program), "wait", newest(supervise)]) for _ in range(10)]
-    wait_until(lambda: all(state_of(one.pid) == "S" for one in waiting))
+    wait_until(lambda: all(is_waiting(one.pid) for one in waiting))
     supervise.file("go").touch()
     assert [one.wait().code for one in waiting] == [3] * 10
     running.wait()
@@ -136,7 +135,9 @@ def test_a_bounded_wait_ends_with_121_while_the_run_goes_on(supervise: Place, re
     validator("answer").validate(found)
     assert (first.code, found["state"], found["exit_code"], first.err) == (121, "running", 121, b"")
     waiting = supervise.popen([str(supervise.program), "wait", found["run_id"][-6:], "--for", "1h", "--json"])
-    wait_until(lambda: state_of(waiting.pid) == "S")
+    wait_until(lambda: is_waiting(waiting.pid))
+    # The run serves clients in the order of their coming.
+    ask(socket_of(supervise), do="status")
     go.touch()
     ended = waiting.wait()
     assert (ended.code, json.loads(ended.out)["state"], json.loads(ended.out)["exit_code"]) == (7, "ended", 7)

@@ -5,13 +5,12 @@ import os
 import signal
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from supervise.control.server import CLIENT_LIMIT
-from tests.support.clients import command, connect, detached, newest, socket_of
+from tests.support.clients import command, connect, detached, is_waiting, newest, socket_of
 from tests.support.harness import Place, Running, child, state_of, validator, wait_until
 
 GOES_ON = 121
@@ -21,17 +20,9 @@ def waiting(supervise: Place, *words: str, **manner: Any) -> Running:
     """Start `supervise wait WORDS --json`, and wait until it sleeps with a connection to the run."""
     path = socket_of(supervise)
     one = supervise.popen([str(supervise.program), "wait", *words, "--json"], **manner)
-    wait_until(lambda: state_of(one.pid) == "S" and is_connected(one.pid))
+    wait_until(lambda: is_waiting(one.pid, on="socket:"))
     assert path.exists()
     return one
-
-
-def is_connected(pid: int) -> bool:
-    """Return whether the process has a socket."""
-    try:
-        return any(os.readlink(one).startswith("socket:") for one in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False
 
 
 def wait_json(supervise: Place, *words: str) -> Running:
@@ -74,13 +65,13 @@ def test_a_wait_for_access_ends_when_the_command_is_up(
 def test_a_wait_for_silence_counts_from_the_last_byte(supervise: Place, record: tuple[str, ...]) -> None:
     running = supervise.start(*record, "--", *child("tick=0.1,8", "stay"))
     running.wait_for_out(b"0")
-    one = wait_json(supervise, "--until", "idle=600ms")
-    assert found_by(one)["until"] == "idle=600ms"
+    one = wait_json(supervise, "--until", "idle=2s")
+    assert found_by(one)["until"] == "idle=2s"
     silent_at = time.monotonic()
     assert running.out.count(b"\n") == 8
     # Silence from before the wait counts.
-    again = wait_json(supervise, "--until", "idle=500ms")
-    assert found_by(again)["until"] == "idle=500ms"
+    again = wait_json(supervise, "--until", "idle=1500ms")
+    assert found_by(again)["until"] == "idle=1500ms"
     assert time.monotonic() - silent_at < 10
     running.send(signal.SIGTERM)
     running.wait()

@@ -16,7 +16,7 @@ def marks(ended: Ended) -> list[float]:
 
 def test_each_limit_warns_once_at_each_mark(supervise: Place) -> None:
     running = {
-        limit: supervise.start(option, "3", "--warn-at", "0.4s,0.8s", "--", *child(*words))
+        limit: supervise.start(option, "4", "--warn-at", "1s,2s", "--", *child(*words))
         for option, limit, words in (
             ("-t", "completion", ("ready", "stay")),
             ("-i", "idle", ("ready", "stay")),
@@ -26,11 +26,11 @@ def test_each_limit_warns_once_at_each_mark(supervise: Place) -> None:
     for limit, one in running.items():
         ended = one.wait()
         assert ended.code in (122, 123, 124)
-        assert marks(ended) == [0.8, 0.4]
+        assert marks(ended) == [2, 1]
         assert {warning["limit"] for warning in ended.report["warnings"]} == {limit}
         said = [message for message in ended.messages if message.startswith(f"{limit} limit in ")]
         assert len(said) == 2
-        when = rf"{limit} limit in 0\.\d+s \((\d{{4}}-\d\d-\d\d )?{CLOCK}\): "
+        when = rf"{limit} limit in (\d\.\d+|[12])s \((\d{{4}}-\d\d-\d\d )?{CLOCK}\): "
         for message in said:
             assert re.match(rf"{when}.*will be stopped with TERM", message)
 
@@ -59,10 +59,10 @@ def test_warn_at_off_gives_no_warning(supervise: Place, off: str) -> None:
 
 def test_each_new_idle_deadline_has_its_warning(supervise: Place) -> None:
     """Each byte makes a new idle deadline."""
-    words = ("ready", "sleep=2.4", "ready", "sleep=2.4", "exit=0")
-    ended = supervise("-i", "3", "--warn-at", "1s", "--", *child(*words))
+    words = ("ready", "sleep=3", "ready", "sleep=3", "exit=0")
+    ended = supervise("-i", "4", "--warn-at", "2s", "--", *child(*words))
     assert ended.code == 0
-    assert marks(ended) == [1, 1]
+    assert marks(ended) == [2, 2]
 
 
 def test_each_extended_deadline_has_its_warning(supervise: Place) -> None:

@@ -114,7 +114,7 @@ def test_hooks_go_on_after_the_death_of_the_guardian(supervise: Place, words: tu
     wait_for_file(up)
     wait_for_file(hook)
     os.kill(running.guardian(), signal.SIGKILL)
-    go.touch()
+    go.write_text("go")
     ended = running.wait()
     assert ended.code == (124 if "-t" in words else 0)
     verdict = ["verdict"] if "-t" in words else []
@@ -207,7 +207,7 @@ def test_a_hook_that_fails_is_named_without_its_command(supervise: Place) -> Non
     go = supervise.file("go")
     running = supervise.start(*hooks, "--", "sh", "-c", wait_in_sh(go), events=True)
     running.wait_for_err(b"hook 3 of 3")
-    go.touch()
+    go.write_text("go")
     ended = running.wait()
     wait_until(lambda: not supervise.alive())
     assert ended.code == 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from supervise.output import feed
+from supervise.output import feed, room_wait
 from tests.support.harness import wait_until
 
 
@@ -44,7 +44,9 @@ def fed() -> Iterator[FedReader]:
 LINES = [b"%06d" % number + b"." * 93 + b"\n" for number in range(50_000)]
 
 
-def test_a_slow_reader_gets_every_byte(fed: FedReader) -> None:
+def test_a_slow_reader_gets_every_byte(fed: FedReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The reader may wait for a CPU, and has not stopped.
+    monkeypatch.setattr(feed, "STALL_SECONDS", 20.0)
     reader = threading.Thread(target=fed.read_all, args=(0.002,))
     reader.start()
     for at in range(0, len(LINES), 500):
@@ -55,11 +57,22 @@ def test_a_slow_reader_gets_every_byte(fed: FedReader) -> None:
     assert fed.left_out == 0
 
 
-def test_a_reader_that_stands_still_gets_the_last_whole_lines_later(fed: FedReader) -> None:
-    began = time.monotonic()
+def test_a_reader_that_stands_still_gets_the_last_whole_lines_later(
+    fed: FedReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+        time.sleep(seconds)
+
+    # The clock of the feed counts what the pump has asked to wait, and not its waits for a CPU.
+    monkeypatch.setattr(room_wait, "sleep", sleep)
+    monkeypatch.setattr(room_wait, "monotonic", lambda: waited)
     for at in range(0, len(LINES), 77):
         fed.feed.put(memoryview(b"".join(LINES[at : at + 77])))
-    assert time.monotonic() - began < 3 * feed.STALL_SECONDS
+    assert feed.STALL_SECONDS < waited < 3 * feed.STALL_SECONDS
     assert fed.left_out == 1
     fed.feed.end()
     got = fed.read_all().splitlines(keepends=True)

@@ -49,7 +49,8 @@ def test_only_the_later_end_of_two_pumps_wakes_the_loop():
     streams = Streams()
     try:
         os.close(streams.sinks[0])
-        wait_until(lambda: streams.pumps[0].has_ended)
+        # A pump would post its end after `has_ended`; it then releases the lock as its last act.
+        wait_until(lambda: streams.pumps[0].has_ended and not streams.pumps[0]._end.locked())
         assert streams.ended() == []
         os.close(streams.sinks[1])
         assert wait_until(streams.ended) == [streams.pumps[1]]

@@ -2,8 +2,17 @@
 
 import os
 
+import pytest
+
+from supervise.output import tee
 from supervise.output.tail import Tail
 from supervise.output.tee import Copier
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `flush` wait while the copier waits for a CPU."""
+    monkeypatch.setattr(tee, "MIN_FLUSH_SECONDS", 20.0)
 
 
 def test_the_last_bytes_of_both_streams_are_kept_in_order() -> None:

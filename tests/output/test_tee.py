@@ -8,10 +8,17 @@ from collections.abc import Callable
 
 import pytest
 
+from supervise.output import tee
 from supervise.output.tee import PIPE_COUNT, QUEUE_BYTES, Copier
 from supervise.process import file_calls
 
 HANG_SECONDS = 20.0
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `flush` wait while the copier waits for a CPU."""
+    monkeypatch.setattr(tee, "MIN_FLUSH_SECONDS", HANG_SECONDS)
 
 
 class Sink:

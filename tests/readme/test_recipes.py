@@ -59,7 +59,7 @@ def test_each_recipe_of_the_readme_has_a_test_here() -> None:
 
 
 def ci_step(place: Place, make: str) -> Ended:
-    steps = ci_schemas.read_yaml(recipe("ci", {"-i 5m": "-i 1"}))
+    steps = ci_schemas.read_yaml(recipe("ci", {"-i 5m": "-i 3"}))
     script(place, "make", make)
     path = f"{place.folder}:{place.environ['PATH']}"
     return place.popen(["bash", "-e", "-c", steps[0]["run"]], env=step(place, PATH=path)).wait()
@@ -110,7 +110,7 @@ def test_the_line_of_the_crontab_mails_on_failure_alone_and_runs_once_at_a_time(
 
 
 def test_the_agent_gets_control_back_and_then_the_code_of_the_build(supervise: Place) -> None:
-    first, second = recipe("agent", {"--detach-after 100s": "--detach-after 1s"}).splitlines()
+    first, second = recipe("agent", {"--detach-after 100s": "--detach-after 3s"}).splitlines()
     script(supervise, "make", "echo compiled; until [ -e go ]; do sleep 0.02; done; echo linked; exit 3")
     began = run(supervise, first)
     assert (began.code, began.out) == (121, b"compiled\n")
@@ -167,7 +167,7 @@ def ended_run(place: Place) -> "dict[str, Any] | None":
 
 @pytest.mark.needs("sqlite3")
 def test_a_migration_that_runs_too_long_leaves_the_database_as_it_was(supervise: Place) -> None:
-    line = recipe("migration", {"-t 15m": "-t 1", "-x 1h": "-x 1s"})
+    line = recipe("migration", {"-t 15m": "-t 2", "-x 1h": "-x 1s"})
     fill = "INSERT INTO two WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c {}) SELECT n FROM c;"
     migration = "BEGIN;\nCREATE TABLE two(x);\n{}\nCOMMIT;\n"
     supervise.file("migrate.sql").write_text(migration.format(fill.format("")))
@@ -232,7 +232,7 @@ def test_a_download_that_stalls_goes_on_where_it_was(supervise: Place) -> None:
 
 def test_a_test_suite_that_hangs_prints_its_stack(supervise: Place) -> None:
     supervise.file("test_it.py").write_text("import time\n\n\ndef test_that_hangs():\n    time.sleep(600)\n")
-    line = recipe("tests", {"-i 5m": "-i 3", "python3": sys.executable})
+    line = recipe("tests", {"-i 5m": "-i 6", "python3": sys.executable})
     ended = run(supervise, f"{line.strip()} -p no:cacheprovider -o addopts= -c /dev/null --rootdir .")
     assert (ended.code, ended.left) == (123, [])
     assert b'test_it.py", line 5 in test_that_hangs' in ended.err
@@ -329,7 +329,7 @@ def test_the_completions_are_installed_where_bash_looks(supervise: Place) -> Non
 def test_the_lines_do_what_the_words_beside_them_say(supervise: Place) -> None:
     localhost_needed()
     port = str(free_port())
-    text = recipe("lines", {"8080": port, "-i 5m": "-i 0.5", "*.png": "a.png b.png"})
+    text = recipe("lines", {"8080": port, "-i 5m": "-i 2", "*.png": "a.png b.png"})
     server, dry, extend, fetch, submit, page, suggest = (line.split("  #")[0] for line in text.splitlines())
     script(supervise, "server", SERVER)
     assert run(supervise, server, PORT=port, SERVE="0.5").code == 0

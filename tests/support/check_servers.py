@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.access import free_port
+from tests.support.harness import HANG_SECONDS
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,12 @@ def recording(*, is_stuck: bool = False, certificate: tuple[str, str] | None = N
 
 @contextmanager
 def bare(answer: Callable[[socket.socket, threading.Event], object]) -> Iterator[str]:
-    """Yield the URL of a server that hands each connection to `answer`, with an event that is set at the end."""
+    """Yield the URL of a server that hands each connection to `answer`, with an event that is set at the end.
+
+    The end waits for all answers.
+    """
     over = threading.Event()
+    answering: list[threading.Thread] = []
 
     def serve(link: socket.socket) -> None:
         with link:
@@ -111,7 +116,9 @@ def bare(answer: Callable[[socket.socket, threading.Event], object]) -> Iterator
                 link, _ = server.accept()
             except OSError:
                 return
-            threading.Thread(target=serve, args=(link,), daemon=True).start()
+            one = threading.Thread(target=serve, args=(link,), daemon=True)
+            answering.append(one)
+            one.start()
 
     server = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=accept)
@@ -123,6 +130,9 @@ def bare(answer: Callable[[socket.socket, threading.Event], object]) -> Iterator
         server.shutdown(socket.SHUT_RDWR)
         server.close()
         thread.join()
+        for one in answering:
+            one.join(HANG_SECONDS)
+            assert not one.is_alive(), "an answer hangs"
 
 
 def silent(link: socket.socket, over: threading.Event) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
 
 from supervise.records import reader
-from tests.support.harness import HANG_SECONDS, Ended, Place, Running, wait_until
+from tests.support.harness import HANG_SECONDS, Ended, Place, Running, state_of, wait_until
 
 RUNS_OF_ROOT = "" if os.geteuid() == 0 else reader.RUNS_OF_ROOT
 """The end of what an ordinary user reads of a run that is not on record."""
@@ -54,6 +55,18 @@ def connect(path: Path) -> socket.socket:
     finally:
         os.close(fd)
     return one
+
+
+def is_waiting(pid: int, on: str = r"socket:|.*/lock$") -> bool:
+    """Return whether a client sleeps in its wait for a run: for an answer, or for the lock of the run's record.
+
+    `on` matches the descriptor. It is looked for first, since a client that still loads Python sleeps as well.
+    """
+    try:
+        links = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return False
+    return any(re.match(on, one) for one in links) and state_of(pid) == "S"
 
 
 def ask(path: Path, **request: Any) -> Any:

@@ -105,10 +105,26 @@ class Screen:
             except pexpect.TIMEOUT:
                 continue
             except pexpect.EOF:
+                self._drain()
                 assert condition(), f"it has ended without {what or 'that'}; the screen:\n{self.text}"
                 return
-            self.transcript += data
-            self._stream.feed(data)
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Draw what the program has written."""
+        self.transcript += data
+        self._stream.feed(data)
+
+    def _drain(self) -> None:
+        """Read the last output of a program that has ended.
+
+        pexpect takes the end of the program for that of its output, whose last bytes the kernel may still be moving to
+        this end of the terminal. A read waits for them, and fails once there are no more (EIO).
+        """
+        end = monotonic() + HANG_SECONDS
+        with suppress(OSError):
+            while monotonic() < end and select.select([self._child.child_fd], [], [], LAST_BYTES_SECONDS)[0]:
+                self._take(os.read(self._child.child_fd, 1 << 16))
 
     def wait_for(self, pattern: str) -> str:
         """Wait until the pattern matches the screen; return the first group, or the whole match without groups."""
@@ -145,15 +161,8 @@ class Screen:
             except pexpect.EOF:
                 break
             else:
-                self.transcript += data
-                self._stream.feed(data)
-        # pexpect takes the end of the program for that of its output, whose last bytes the kernel may still be moving
-        # to this end of the terminal. A read waits for them, and fails once there are no more (EIO).
-        with suppress(OSError):
-            while select.select([self._child.child_fd], [], [], LAST_BYTES_SECONDS)[0]:
-                data = os.read(self._child.child_fd, 1 << 16)
-                self.transcript += data
-                self._stream.feed(data)
+                self._take(data)
+        self._drain()
         self._child.wait()
         return 128 + self._child.signalstatus if self._child.signalstatus else int(self._child.exitstatus)
 

@@ -25,10 +25,10 @@ def ssh_server(place: Place) -> Iterator[str]:
         "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPrintMotd no\nPrintLastLog no\n"
         f"SetEnv PATH={place.environ['PATH']} HOME={place.environ['HOME']}\n"
     )
-    privileges = "/run/sshd"
-    is_made = os.getuid() == 0 and not os.path.isdir(privileges)
-    if is_made:
-        os.mkdir(privileges, 0o755)
+    if os.getuid() == 0:
+        # All sshd of the machine share this folder, and refuse connections without it: no test removes it, since an
+        # sshd of another test may run.
+        os.makedirs("/run/sshd", 0o755, exist_ok=True)
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [sshd, "-D", "-e", "-f", str(folder / "config")],
@@ -49,5 +49,3 @@ def ssh_server(place: Place) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
-        if is_made:
-            os.rmdir(privileges)

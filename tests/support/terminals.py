@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.harness import Place, name_of
+from tests.support.harness import Place, name_of, wait_until
 from tests.support.screens import Shell, shell
 
 
@@ -30,6 +30,14 @@ def named(supervise: Place, name: str) -> list[int]:
 
 
 def supervisor(supervise: Place) -> int:
-    """Return the pid of the test's only supervisor."""
-    (pid,) = named(supervise, "supervise")
+    """Wait until the test has only one supervisor, and return its pid.
+
+    A child that the supervisor has spawned has the name of the supervisor until it executes its program.
+    """
+
+    def only() -> list[int]:
+        found = named(supervise, "supervise")
+        return found if len(found) == 1 else []
+
+    (pid,) = wait_until(only)
     return pid

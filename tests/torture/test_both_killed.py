@@ -223,7 +223,8 @@ def test_a_straggler_is_moved_out_of_the_cgroup(supervise: Place) -> None:
 
 def test_a_later_attempt_starts_inside_the_cgroup(supervise: Place) -> None:
     """It has no more descriptors than the first attempt."""
-    script = "[ $SUPERVISE_ATTEMPT = 2 ] || { until [ -e go ]; do sleep 0.02; done; exit 75; }; ls /proc/$$/fd; echo is $$; sleep 100"
+    first = "until [ -e go ]; do sleep 0.02; done; exit 75"
+    script = f"[ $SUPERVISE_ATTEMPT = 2 ] || {{ {first}; }}; ls /proc/$$/fd; echo is $$; sleep 100"
     running = supervise.start("--retries", "1", "--retry-delay", "0", "--", "sh", "-c", script)
     cgroup = cgroup_folder_of(running)
     supervise.file("go").touch()

@@ -209,7 +209,7 @@ def test_no_artist_survives_a_kill_at_any_moment(whom: str, program: Path) -> No
     way = Way(("-t", "0.15s", "--report", "report.json"), 0)
     has_acted = number = 0
     # Where the start is slow, more of the moments come before there is a guardian to kill.
-    while number < MOMENTS or has_acted <= MOMENTS / 2 and number < 3 * MOMENTS:
+    while number < MOMENTS or (has_acted <= MOMENTS / 2 and number < 3 * MOMENTS):
         number += 1
         # A third of the moments are where guardian and command start.
         moment = dice.uniform(0, 0.05 if number % 3 == 0 else 0.6)

@@ -91,6 +91,10 @@ class Courier:
         """Start the messenger, unless that was tried before; note why it cannot be had."""
         if self.pid or self.is_over:
             return
+        from supervise.process import helper_process
+
+        # What a messenger that dies leaves behind falls to this process.
+        helper_process.note_others()
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         nothing = -1
         try:
@@ -191,16 +195,17 @@ class Courier:
         """Wait, after the last event, until the last ping is sent; return what is to be said of it.
 
         The wait ends at `until`, by CLOCK_MONOTONIC, or when `is_hurried` returns True.  A messenger that has sent the
-        last ping ends at once if no hook runs any more, and gets LEAVE_SECONDS for it, so that no process of the run is
-        left; otherwise it gets END_SECONDS.
+        last ping ends at once unless a hook still runs.  So that no process of the run is left, it has LEAVE_SECONDS to
+        end, or END_SECONDS while a hook runs.
         """
         found = []
         while self.awaits_pings and not self.is_over and (left := until - monotonic()) > 0 and not is_hurried():
             self._wait(min(left, SIGNAL_POLL_SECONDS))
             found += self.hear()
         if self._has_pings and not self.awaits_pings:
-            most = END_SECONDS if self.told < self._awaited else LEAVE_SECONDS
-            reap_within(self.pid, min(until - monotonic(), most))
+            until = min(until, monotonic() + (END_SECONDS if self.told < self._awaited else LEAVE_SECONDS))
+            while not reap_within(self.pid, SIGNAL_POLL_SECONDS) and monotonic() < until and not is_hurried():
+                pass
         return found
 
     def _wait(self, seconds: float) -> None:

@@ -2,8 +2,11 @@
 
 from time import monotonic, sleep
 
-LATE_SECONDS = 0.01
-"""A look that comes later than this counts as this: the process had no CPU, so the other thread had none either."""
+LOOK_SECONDS = 0.01
+"""Seconds that one look adds in full.  A look comes later where the process had no CPU; the other thread had none
+either."""
+LATE_PART = 0.25
+"""The part of its time that a late look adds at least, so that each wait has an end on the busiest machine."""
 
 
 class RoomWait:
@@ -13,11 +16,12 @@ class RoomWait:
         self._poll_seconds = poll_seconds
         self._before = monotonic()
         self.seconds = 0.0
-        """The length of the wait by now; time without a CPU hardly counts."""
+        """The length of the wait by now, a quarter of its real time at least."""
 
     def sleep(self) -> None:
         """Sleep until the next look."""
         sleep(self._poll_seconds)
         now = monotonic()
-        self.seconds += min(now - self._before, LATE_SECONDS)
+        passed = now - self._before
+        self.seconds += max(min(passed, LOOK_SECONDS), LATE_PART * passed)
         self._before = now

@@ -25,6 +25,9 @@ KILL_SECONDS = 1.0
 _guard = _thread.allocate_lock()
 """Held while a helper is started, reaped or killed, so that its pid belongs to the helper meanwhile."""
 _alive: "set[int]" = set()
+_others: "set[int] | None" = None
+"""The children of this process at the start of the first helper: the guardian, and what a script that became supervise
+by exec has left running in the background.  None where no helper was started."""
 
 
 class HelperProcess:
@@ -37,6 +40,7 @@ class HelperProcess:
 
         Those of the first three that are not in `fds` are /dev/null. Raises OSError.
         """
+        note_others()
         nothing = null.open_null()
         actions: list[tuple[object, ...]] = [
             (os.POSIX_SPAWN_DUP2, nothing, number) for number in range(3) if number not in fds
@@ -139,13 +143,25 @@ def kill_tree(pid: int) -> None:
             pass
 
 
+def note_others() -> None:
+    """Note the children of this process, before its first helper, or a process that starts helpers, is started."""
+    global _others
+    if _others is None:
+        from supervise.process import tree
+
+        _others = set(tree.children(os.getpid()))
+
+
 def kill_all_but(spared: set[int]) -> None:
     """Kill and reap all descendants of this process but the pids `spared` and their descendants.
 
-    These are helpers, and what helpers have left behind.
+    These are helpers, and what helpers have left behind; children from before the first helper are spared as well.
     """
+    if _others is None:
+        return
     from supervise.process import tree
 
+    spared = spared | _others
     until = monotonic() + KILL_SECONDS
     while monotonic() < until:
         children = [pid for pid in tree.children(os.getpid()) if pid not in spared]

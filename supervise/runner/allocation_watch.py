@@ -6,14 +6,14 @@ squeue is a helper process.  No answer, a late one or a bad one changes nothing 
 import os
 import select
 from math import inf
-from time import monotonic, time
+from time import monotonic, sleep, time
 
 import trio
 
 from supervise.core.events import AllocationMoved
 from supervise.faces.report_items import Trouble
 from supervise.launch import allocation, budget
-from supervise.process import helper_process
+from supervise.process import helper_process, tree
 from supervise.process.spawn import SHELL
 from supervise.runner import worker_thread
 from supervise.runner.dispatcher import Runner
@@ -30,6 +30,8 @@ UNKNOWN_PAUSE_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
 """Seconds that squeue has for an answer; Slurm gives its own daemons as long (slurm.conf(5), MessageTimeout)."""
 ANSWER_MAX_BYTES = 4096
+DEATH_SECONDS, DEATH_POLL_SECONDS = 0.5, 0.002
+"""Seconds that killed processes have to die, which may wait for a CPU, and seconds between two looks at them."""
 SAME_END_SECONDS = 1.5
 """Seconds by which two answers may differ and still tell the same end."""
 QUESTION = 'exec squeue --noheader --jobs="$0" --Format=EndTime'
@@ -53,9 +55,14 @@ class AllocationWatch(Listener):
         self._has_complained = False
 
     def on_end(self) -> None:
-        """Kill a squeue that still runs."""
-        if self._helper:
-            self._helper.kill_tree()
+        """Kill a squeue that still runs, with what it has started, and see their ends."""
+        if not self._helper:
+            return
+        pids = (self._helper.pid, *tree.walk(self._helper.pid))
+        self._helper.kill_tree()
+        until = monotonic() + DEATH_SECONDS
+        while any(stat and tree.is_alive(stat) for stat in map(tree.stat, pids)) and monotonic() < until:
+            sleep(DEATH_POLL_SECONDS)
 
     async def run(self) -> None:
         """Ask until the run is over."""

@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 PUMP_END_SECONDS = 0.002
 """Seconds that the pumps have to find their pipes at their ends, once the command has ended and nothing holds them."""
 NOTIFY_END_SECONDS = 0.5
-"""Seconds that the reports of an ended command by sd_notify(3) have to be read: they came before its end."""
+"""Seconds to wait, after the end of the command, until the messages by sd_notify(3) that came before it are read."""
 HOLD_SECONDS = 30.0
 """Seconds for which the hooks before an attempt hold it up at most: each has ten, after those of earlier events."""
 

@@ -105,10 +105,7 @@ def _end_helpers(runner: Runner, outcome: Outcome) -> None:
     launched = runner.launched
     if launched.access.detector:
         launched.access.detector.stop()
-    # In a job, squeue may have been asked for its end.
-    has_helpers = (
-        launched.access.detector or launched.info.is_in_job or (runner.stop_command and runner.stop_command.has_run)
-    )
+    has_helpers = launched.access.detector or (runner.stop_command and runner.stop_command.has_run)
     # A supervisor that holds the command has the command's stragglers among its children, too.
     if has_helpers and (outcome.cause or launched.child.holder() != os.getpid()):
         from supervise.process import helper_process

@@ -40,7 +40,7 @@ ENDS = (Verdict, Exited, RetryScheduled, Outcome)
 """Items before which all waiting items are announced."""
 MIN_REPORT_SECONDS = 0.1
 """Seconds that a file system which may stop answering has for the report, however long other writes took."""
-CI_SECONDS = {"github": 1.0, "gitlab": 1.0, "buildkite": 8.0}
+CI_SECONDS = {"github": 1.0, "gitlab": 1.0, "buildkite": 5.0}
 """Seconds that the files of a CI service, or the call of its agent, may take."""
 FLUSH_SECONDS = 0.2
 """Seconds that each reader of messages and events has to take the last of them, when the run is over."""

@@ -4,7 +4,7 @@
 
 Prints a table and then the same as JSON.  Each time is from a KILL, of the parent or of the ssh client, until neither
 the command nor the supervisor nor the guardian is there any more.  The command ends at TERM; `--stop-on-eof` gives it
-half a second before that, since it may read the rest of its stdin.
+a second before that, since it may read the rest of its stdin.
 """
 
 import json

@@ -212,3 +212,27 @@ def test_a_stalled_reader_delays_no_stop(supervise: Place) -> None:
         os.close(theirs)
     assert ended.code == 124
     assert ended.left == []
+
+
+BACKGROUND = "sleep 100 >/dev/null 2>&1 & echo $! >background; exec supervise "
+
+
+@pytest.mark.parametrize(
+    ("words", "environ"),
+    [
+        ("-a 20 --access-on file=up -- sh -c 'echo >up; sleep 0.3'", {}),
+        ("--stop-command true -t 1 -- sleep 60", {}),
+        ("-- sleep 0.3", {"_CONDOR_JOB_AD": "ad"}),
+        ("-- sleep 0.3", {"SUPERVISE_ACTIVE_DEADLINE": "600"}),
+    ],
+)
+def test_what_the_script_around_the_run_has_started_lives_on(
+    supervise: Place, words: str, environ: dict[str, str]
+) -> None:
+    """A script that becomes supervise by exec leaves its children to supervise, which kills its helpers at the end."""
+    supervise.file("ad").write_text("JobLeaseDuration = 600\n")
+    ended = supervise.shell(BACKGROUND + words, env=environ)
+    assert ended.code == (124 if "-t" in words.split() else 0)
+    background = int(supervise.file("background").read_text())
+    assert is_alive(background)
+    os.kill(background, signal.SIGKILL)

@@ -41,7 +41,7 @@ def refused(ended: Ended) -> str:
 
 
 def test_real_runs_suggest_limits(supervise: Place) -> None:
-    script = "echo a; sleep 1; echo b; sleep 0.1"
+    script = "echo a; sleep 2; echo b; sleep 0.1"
     for _ in range(3):
         supervise.start("--name", "job", "-a", "10", "--", "sh", "-c", script, report=False).wait()
     supervise.start("--name", "job", "-i", "0.1", "--", "sleep", "5", report=False).wait()

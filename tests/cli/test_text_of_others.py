@@ -25,7 +25,7 @@ def evil_program(place: Place) -> str:
 
 def test_names_and_words_are_escaped_in_messages_report_and_events(supervise: Place) -> None:
     script = "printf 'said \\033]0;x\\007\\342\\200\\256'; while :; do sleep 0.1; done"
-    ended = supervise("-v", "-t", "1", "--", evil_program(supervise), "-c", script, EVIL, events=True)
+    ended = supervise("-v", "-t", "3", "--", evil_program(supervise), "-c", script, EVIL, events=True)
     assert ended.code == 124
     text = ended.err.decode()
     assert is_harmless(text)

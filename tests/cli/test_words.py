@@ -262,7 +262,9 @@ def test_a_closed_descriptor_is_refused_as_not_open(supervise: Place, option: st
     "words", [["logs", "-"], ["attach", "-"], ["logs", "--timestamps", "-"], ["show", "--json", "-"]]
 )
 def test_a_non_blocking_stdout_gets_all_output_of_a_client(supervise: Place, words: list[str]) -> None:
-    running = supervise.start("--", "sh", "-c", "seq 60000; " + "sleep 2" * (words[0] == "attach"), "x" * 90000)
+    go = supervise.file("go")
+    last = f"until [ -e {go} ]; do sleep 0.05; done" if words[0] == "attach" else "exit"
+    running = supervise.start("--", "sh", "-c", f"seq 60000; {last}", "x" * 90000)
     if words[0] != "attach":
         running.wait()
     else:
@@ -275,6 +277,7 @@ def test_a_non_blocking_stdout_gets_all_output_of_a_client(supervise: Place, wor
     # The client has filled the pipe, or has failed.
     wait_until(lambda: select.select([ours], [], [], 0)[0])
     time.sleep(0.3)
+    go.touch()
     data = b""
     while more := os.read(ours, 4096):
         data += more

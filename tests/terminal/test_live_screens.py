@@ -20,8 +20,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarn
 DRAWN = re.compile(rb"supervise: running for [^\r\n]*?\x1b\[0K(?:\x1b\[\d+D|\r)")
 STILL_SECONDS = {"on": 2.2, "off": 1.3}
 """Seconds after which the line would have been drawn, on a machine that is not too busy; and the program has."""
-BEGIN = "echo up; until rm go 2>>errors; do sleep 0.03; done; clear; echo begun; sleep 0.5\n"
-"""The line is drawn once before the program starts, as the test sees; the program may write past supervise."""
+BEGIN = """\
+await() { until rm $1 2>>errors; do sleep 0.03; done; }
+echo up; await go; clear; echo begun; await shown
+"""
+"""The line is drawn once before the program starts, as the test sees; the program may write past supervise, so it
+starts when all before it is shown."""
 
 Cells = list[list[Any]]
 
@@ -47,7 +51,8 @@ def look(
     env: dict[str, str] | None = None,
 ) -> tuple[list[Cells], str]:
     """Return the screens of a script after each step (keys, and the text that follows), and the last one's text."""
-    place.file("go").unlink(missing_ok=True)
+    for name in ("go", "shown"):
+        place.file(name).unlink(missing_ok=True)
     place.file("script").write_text(BEGIN + script)
     command = [str(place.program), "-q" if live == "off" else "-v", f"--live={live}", "-t", "10m", "--", "sh", "script"]
     found = []
@@ -56,6 +61,7 @@ def look(
             on.wait_until(lambda: DRAWN.search(on.transcript), "the line")
         place.file("go").touch()
         on.wait_until(lambda: b"begun" in on.transcript, "the start")
+        place.file("shown").touch()
         text, still = "", 0
         for keys, pattern in steps:
             on.type(keys)

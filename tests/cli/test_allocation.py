@@ -214,6 +214,7 @@ def test_the_deadline_follows_the_end_of_a_real_job(supervise: Place, cluster: s
         # The variable of Slurm 24 has the end as it was when the job began.
         "#!/bin/sh\ncd {folder}\nunset SLURM_JOB_END_TIME\n"
         "scontrol update JobId=$SLURM_JOB_ID EndTime=$(date -d +{left}sec +%FT%T)\n"
+        "touch {name}.limited\n"
         "supervise -k 0.5 --no-record --report {name}.json -- sh -c '"
         "sleep 12; supervise left >{name}.left; echo $SUPERVISE_DEADLINE >>{name}.left; sleep 2' 2>{name}.err\n"
         "echo $? >{name}.code\n"
@@ -225,7 +226,7 @@ def test_the_deadline_follows_the_end_of_a_real_job(supervise: Place, cluster: s
             30
         )
         jobs[name] = ended.out.decode().strip()
-    time.sleep(3)
+    wait_until(place.file("moved.limited").exists)
     cluster.ask("scontrol", "update", f"JobId={jobs['moved']}", "TimeLimit=20")
     wait_until(lambda: place.file("short.code").exists() and place.file("moved.code").exists(), 60)
     assert place.file("short.code").read_text() == "75\n", place.file("short.err").read_text()

@@ -227,6 +227,8 @@ def test_the_deadline_follows_the_end_of_a_real_job(supervise: Place, cluster: s
         )
         jobs[name] = ended.out.decode().strip()
     wait_until(place.file("moved.limited").exists)
+    # The run asks for the end a second after its start.
+    time.sleep(3)
     cluster.ask("scontrol", "update", f"JobId={jobs['moved']}", "TimeLimit=20")
     wait_until(lambda: place.file("short.code").exists() and place.file("moved.code").exists(), 60)
     assert place.file("short.code").read_text() == "75\n", place.file("short.err").read_text()

@@ -42,13 +42,19 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def inodes_of(pid: int) -> set[int]:
-    """Return the inode numbers of the files that the process has open."""
+def file_key(path: Path) -> tuple[int, int]:
+    """Return device and inode number of the file."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def files_of(pid: int) -> set[tuple[int, int]]:
+    """Return device and inode number of each file that the process has open."""
     found = set()
     for one in Path(f"/proc/{pid}/fd").iterdir():
         # The process may close one meanwhile.
         with suppress(FileNotFoundError):
-            found.add(one.stat().st_ino)
+            found.add(file_key(one))
     return found
 
 
@@ -99,7 +105,7 @@ def test_the_guardian_holds_the_restored_file_of_a_lock(supervise: Place, lock_n
     wait_until(lambda: any(f":{inode} " in line for line in Path("/proc/locks").read_text().splitlines()))
     # The supervisor writes the file before it hands the descriptor on.
     guardian = holder.guardian()
-    wait_until(lambda: inode in inodes_of(guardian))
+    wait_until(lambda: file_key(path) in files_of(guardian))
     holder.send(signal.SIGKILL)
     holder.process.wait()
     waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "--", "cat", f"/proc/{pid}/comm")

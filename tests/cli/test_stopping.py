@@ -221,6 +221,7 @@ BACKGROUND = "sleep 100 >/dev/null 2>&1 & echo $! >background; exec supervise "
     ("words", "environ"),
     [
         ("-a 20 --access-on file=up -- sh -c 'echo >up; sleep 0.3'", {}),
+        ("-a 20 --access-on match=up -- sh -c 'echo up; sleep 0.3'", {}),
         ("--stop-command true -t 1 -- sleep 60", {}),
         ("-- sleep 0.3", {"_CONDOR_JOB_AD": "ad"}),
         ("-- sleep 0.3", {"SUPERVISE_ACTIVE_DEADLINE": "600"}),
@@ -236,3 +237,4 @@ def test_what_the_script_around_the_run_has_started_lives_on(
     background = int(supervise.file("background").read_text())
     assert is_alive(background)
     os.kill(background, signal.SIGKILL)
+    wait_until(lambda: not is_alive(background))

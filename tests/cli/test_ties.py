@@ -110,7 +110,7 @@ def test_no_attempt_follows_the_end_of_the_parent(supervise: Place) -> None:
         running = supervise.popen(["sh", "-c", '"$@"; true', "sh", *call])
         running.wait_for_err(b"stopping with" if delay == "0" else b"attempt 2 of 6")
         running.send(signal.SIGKILL)
-        wait_until(report.exists, END_SECONDS)
+        wait_until(report.exists)
         running.wait()
         assert report.read_text().count('"number": ') == 1
         report.unlink()

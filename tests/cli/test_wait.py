@@ -30,8 +30,8 @@ def id_of(supervise: Place) -> str:
         ((), ("wait_for=go", "exit=0"), 0),
         ((), ("wait_for=go", "exit=7"), 7),
         ((), ("wait_for=go", "kill=KILL"), 137),
-        (("-t", "2"), ("wait_for=go", "stay"), 124),
-        (("-p", "-t", "2"), ("exit_on=TERM,9", "wait_for=go", "stay"), 9),
+        (("-t", "5"), ("wait_for=go", "stay"), 124),
+        (("-p", "-t", "5"), ("exit_on=TERM,9", "wait_for=go", "stay"), 9),
     ],
 )
 def test_wait_ends_with_the_code_of_the_run(

@@ -30,7 +30,7 @@ def test_each_limit_warns_once_at_each_mark(supervise: Place) -> None:
         assert {warning["limit"] for warning in ended.report["warnings"]} == {limit}
         said = [message for message in ended.messages if message.startswith(f"{limit} limit in ")]
         assert len(said) == 2
-        when = rf"{limit} limit in (\d\.\d+|[12])s \((\d{{4}}-\d\d-\d\d )?{CLOCK}\): "
+        when = rf"{limit} limit in ([01]\.\d+|[12])s \((\d{{4}}-\d\d-\d\d )?{CLOCK}\): "
         for message in said:
             assert re.match(rf"{when}.*will be stopped with TERM", message)
 

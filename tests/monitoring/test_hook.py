@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.deaths import kill, kill_both, recover
-from tests.support.harness import Place, child, validator, wait_for_file, wait_until
+from tests.support.harness import Place, child, is_alive, validator, wait_for_file, wait_until
 
 EVENTS = ("started", "access", "warned", "extended", "verdict", "settled", "retrying", "lost")
 TO_LOG = tuple(word for event in EVENTS for word in ("--hook", f"{event}=cat >> told.jsonl"))
@@ -113,7 +113,9 @@ def test_hooks_go_on_after_the_death_of_the_guardian(supervise: Place, words: tu
     running = supervise.start(*TO_LOG, *slow, "-a", "9", "-k", "0.3", *words, "--", "sh", "-c", f"echo; {script}")
     wait_for_file(up)
     wait_for_file(hook)
-    os.kill(running.guardian(), signal.SIGKILL)
+    guardian = running.guardian()
+    os.kill(guardian, signal.SIGKILL)
+    wait_until(lambda: not is_alive(guardian))
     go.write_text("go")
     ended = running.wait()
     assert ended.code == (124 if "-t" in words else 0)
@@ -196,8 +198,8 @@ def test_the_stop_of_an_outer_run_leaves_the_inner_one_its_hooks(supervise: Plac
     wait_for_file(supervise.file("up"))
     wait_until(lambda: told(supervise))
     running.send(signal.SIGTERM)
-    assert running.wait().code == 143
-    # The messenger of the inner run may end a moment after that run.
+    ended = running.wait()
+    assert (ended.code, ended.left) == (143, [])
     assert names_told(supervise) == ["started", "verdict", "settled"]
     assert told(supervise)[-1]["outcome"] == "cancelled"
 

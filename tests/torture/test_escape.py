@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ FROM_READY = ("-a", "30s")
 """The artist prints `ready` when it is complete, which is access: the limit counts from there."""
 REPETITIONS = 20
 MOMENTS = 200
+MOMENTS_SECONDS = 300.0
+"""Seconds after which no more moments are tried than that."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,8 @@ def test_no_artist_survives_a_kill_at_any_moment(whom: str, program: Path) -> No
     way = Way(("-t", "0.15s", "--report", "report.json"), 0)
     has_acted = number = 0
     # Where the start is slow, more of the moments come before there is a guardian to kill.
-    while number < MOMENTS or (has_acted <= MOMENTS / 2 and number < 3 * MOMENTS):
+    until = time.monotonic() + MOMENTS_SECONDS
+    while number < MOMENTS or (has_acted <= MOMENTS / 2 and time.monotonic() < until):
         number += 1
         # A third of the moments are where guardian and command start.
         moment = dice.uniform(0, 0.05 if number % 3 == 0 else 0.6)

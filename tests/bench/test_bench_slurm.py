@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_bench_prints_the_times_with_bundles_and_without() -> None:
     needed("slurmctld")
     words = [sys.executable, "-m", "tests.bench.bench_slurm", "--quick"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=500, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     for bundled, floor in (("", r"; floor [\d.]+ x"), (" in bundles of 10", "")):
         times = rf"array [\d.]+ s, supervise{bundled} [\d.]+ s: [\d.]+ x{floor}"

@@ -26,6 +26,7 @@ def test_the_table_of_the_readme_has_each_row_and_each_tool() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.needs("unshare", "dpkg-query", "sem", *(tool.name for tool in comparison.TOOLS if tool.package))
 def test_each_cell_of_the_readme_is_what_is_seen() -> None:
     written, tools = cells_of_the_readme(), {tool.name: tool for tool in comparison.TOOLS}

@@ -407,6 +407,7 @@ def _state(pid: int) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_each_of_two_hundred_clients_gets_the_answer_of_its_run(supervise: Place) -> None:
     """No answer goes to the client of another run."""
     count = 200

@@ -191,7 +191,7 @@ def remover(lock_name: str) -> Iterator["list[int]"]:
     thread.join()
 
 
-@pytest.mark.parametrize("many", [12, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("many", [12, pytest.param(100, marks=(pytest.mark.slow, pytest.mark.alone))])
 def test_no_two_runs_hold_a_lock_whose_file_is_removed_again_and_again(
     supervise: Place,
     lock_name: str,

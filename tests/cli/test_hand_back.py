@@ -237,7 +237,7 @@ def test_a_shell_stops_and_continues_a_run_with_a_front(supervise: Place) -> Non
         sh.wait_for("^up$")
         sh.stop_job()
         both = [*named(supervise, "supervise-front"), *named(supervise, "supervise")]
-        assert [state_of(pid) for pid in both] == ["T", "T"]
+        wait_until(lambda: [state_of(pid) for pid in both] == ["T", "T"])
         sh.start("fg")
         wait_until(lambda: all(state_of(pid) == "S" for pid in both))
         sh.type(CTRL_C)
@@ -264,8 +264,8 @@ def test_a_run_that_goes_on_outlives_the_terminal(supervise: Place, pty: str) ->
 
 
 def end_at_the_moment(place: Place, number: int) -> int:
-    """Run a command that ends within 50 ms of the moment; check the code, and return it."""
-    code = f"import os, time; time.sleep({0.95 + number % 100 / 1000}); os.write(1, b'end'); os._exit(7)"
+    """Run a command that ends within 200 ms of the moment; check the code, and return it."""
+    code = f"import os, time; time.sleep({0.8 + number % 100 / 400}); os.write(1, b'end'); os._exit(7)"
     ran = place.start(*AFTER, "--", sys.executable, "-S", "-I", "-c", code, report=False).wait()
     if ran.code == 121:
         assert command(place, "wait", run_of(ran.messages[0])).code == 7
@@ -275,6 +275,7 @@ def end_at_the_moment(place: Place, number: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_end_at_the_same_moment_has_its_own_code(supervise: Place) -> None:
     """121 stands only for a run whose command lived at that moment, and whose code `wait` gives."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -311,6 +312,7 @@ def kill_around_the_moment(place: Place, number: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_front_that_is_killed_leaves_a_run_that_is_cancelled_or_goes_on(supervise: Place) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         seen = {*pool.map(lambda number: kill_around_the_moment(supervise, number), range(200))}

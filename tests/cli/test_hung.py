@@ -4,8 +4,9 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,11 @@ class Run:
         return alive_with(self.running.token)
 
 
+def is_in_time(trial: Callable[[], float], bound: float) -> bool:
+    """Return whether one of three trials takes less than that many seconds: a trial may have waited for a CPU."""
+    return any(trial() < bound for _ in range(3))
+
+
 def places(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Return words and variables of runs that touch the dead folder before the command has started."""
     path = f"{dead.folder}:{os.environ['PATH']}"
@@ -80,17 +86,22 @@ def test_a_limit_holds_where_the_exec_of_the_command_hangs(supervise: Place, dea
     script.write_text(f"#!{dead.folder}/sh\n")
     script.chmod(0o755)
     words, env = places(dead)[what]
-    for limit, code in ((["-t"], 124), (["-a"], 122), (["--total-timeout"], 124)):
+
+    def time_taken(limit: str, code: int) -> float:
         report = supervise.file("r.json")
-        run = Run(supervise, ["--report", str(report), *limit, str(LIMIT_SECONDS), "-k", "20", *words], env)
+        run = Run(supervise, ["--report", str(report), limit, str(LIMIT_SECONDS), "-k", "20", *words], env)
         got, said, took = run.wait()
         assert got == code, said
-        assert LIMIT_SECONDS <= took < LIMIT_SECONDS + LATENESS_SECONDS, said
+        assert took >= LIMIT_SECONDS, said
         survivors = json.loads(report.read_bytes())["survivors"]
         # The processes that are left cannot be killed, and are named.
         assert {one["pid"] for one in survivors} == set(run.left())
         assert bool(survivors) != dead.is_killable, said
         assert ("could not kill" in said) == bool(survivors)
+        return took
+
+    for limit, code in (("-t", 124), ("-a", 122), ("--total-timeout", 124)):
+        assert is_in_time(partial(time_taken, limit, code), LIMIT_SECONDS + LATENESS_SECONDS)
 
 
 @pytest.mark.alone
@@ -113,8 +124,7 @@ def test_a_cancellation_ends_a_start_that_hangs(supervise: Place, dead: Dead, wh
         assert f"cancelled by signal {signal.Signals(number).name.removeprefix('SIG')}" in said
         return late
 
-    # One of three trials is enough: the machine may be busy with other tests.
-    assert any(lateness() < LATENESS_SECONDS for _ in range(3))
+    assert is_in_time(lateness, LATENESS_SECONDS)
 
 
 def is_waiting(pid: int) -> bool:
@@ -136,30 +146,42 @@ def is_closing(pid: int) -> bool:
 
 @pytest.mark.alone
 def test_a_limit_holds_in_a_folder_that_hangs(supervise: Place, tmp_path: Path) -> None:
-    with mounted(tmp_path / "dead", "answers") as hung:
-        call = f"exec {supervise.program} -t 1 -- ./cmd"
-        start = f"cd {hung.folder} && echo there >{tmp_path}/there && read go && {call}"
-        began = run_where(supervise, start, hung, tmp_path)
-        assert LIMIT_SECONDS <= time.monotonic() - began < LIMIT_SECONDS + LATENESS_SECONDS
+    def time_taken() -> float:
+        with mounted(tmp_path / "dead", "answers") as hung:
+            call = f"exec {supervise.program} -t 1 -- ./cmd"
+            start = f"cd {hung.folder} && echo there >{tmp_path}/there && read go && {call}"
+            began = run_where(supervise, start, hung, tmp_path)
+            took = time.monotonic() - began
+        assert took >= LIMIT_SECONDS
+        return took
+
+    assert is_in_time(time_taken, LIMIT_SECONDS + LATENESS_SECONDS)
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_cancellation_holds_in_a_folder_that_hangs(supervise: Place, tmp_path: Path, number: int) -> None:
-    with mounted(tmp_path / "dead", "answers") as hung:
-        there, go = supervise.file("there"), supervise.file("go")
-        start = f"cd {hung.folder} && echo there >{there} && until [ -e {go} ]; do sleep 0.01; done"
-        running = supervise.popen(["dash", "-c", f"{start}; exec {supervise.program} -- ./cmd"])
-        wait_until(there.exists)
-        hung.stop("unread")
-        go.touch()
-        wait_until(lambda: name_of(running.pid) == "supervise" and is_waiting(running.pid))
-        sent = time.monotonic()
-        running.send(number)
-        ended = running.wait()
-        assert time.monotonic() - sent < LATENESS_SECONDS, ended.err
-        assert ended.code == (-number if number == signal.SIGINT else 128 + number), ended.err
-        assert ended.left == []
+    there, go = supervise.file("there"), supervise.file("go")
+
+    def lateness() -> float:
+        with mounted(tmp_path / "dead", "answers") as hung:
+            start = f"cd {hung.folder} && echo there >{there} && until [ -e {go} ]; do sleep 0.01; done"
+            running = supervise.popen(["dash", "-c", f"{start}; exec {supervise.program} -- ./cmd"])
+            wait_until(there.exists)
+            hung.stop("unread")
+            go.touch()
+            wait_until(lambda: name_of(running.pid) == "supervise" and is_waiting(running.pid))
+            sent = time.monotonic()
+            running.send(number)
+            ended = running.wait()
+            late = time.monotonic() - sent
+            assert ended.code == (-number if number == signal.SIGINT else 128 + number), ended.err
+            assert ended.left == []
+        there.unlink()
+        go.unlink()
+        return late
+
+    assert is_in_time(lateness, LATENESS_SECONDS)
 
 
 def run_where(supervise: Place, start: str, hung: Hung, tmp_path: Path) -> float:
@@ -168,6 +190,7 @@ def run_where(supervise: Place, start: str, hung: Hung, tmp_path: Path) -> float
     running = supervise.popen(["dash", "-c", start], stdin=reader)
     os.close(reader)
     wait_until((tmp_path / "there").exists)
+    (tmp_path / "there").unlink()
     hung.stop("unread")
     began = time.monotonic()
     os.write(writer, b"\n")
@@ -181,33 +204,45 @@ def run_where(supervise: Place, start: str, hung: Hung, tmp_path: Path) -> float
 @pytest.mark.alone
 @pytest.mark.parametrize("options", [[], ["-t", "20"], ["-t", "2"], ["--pty", "-t", "2"]])
 def test_a_run_goes_on_without_a_record_on_a_hung_disk(supervise: Place, dead: Dead, options: list[str]) -> None:
-    run = Run(supervise, [*options, "--", "sh", "-c", "echo here; exit 3"], {"XDG_STATE_HOME": str(dead.folder)})
-    code, said, took = run.wait()
-    assert (code, said.count("this run is not recorded")) == (3, 1), said
-    assert said.splitlines()[-1] == "here"
-    assert took < 2 + LATENESS_SECONDS
-    assert bool(run.left()) != dead.is_killable
+    def time_taken() -> float:
+        run = Run(supervise, [*options, "--", "sh", "-c", "echo here; exit 3"], {"XDG_STATE_HOME": str(dead.folder)})
+        code, said, took = run.wait()
+        assert (code, said.count("this run is not recorded")) == (3, 1), said
+        assert said.splitlines()[-1] == "here"
+        assert bool(run.left()) != dead.is_killable
+        return took
+
+    assert is_in_time(time_taken, 2 + LATENESS_SECONDS)
 
 
 @pytest.mark.alone
 def test_a_cancellation_does_not_wait_for_a_record_on_a_hung_disk(supervise: Place, dead: Dead) -> None:
     words = ["--", *child("say=here", "stay")]
-    run = Run(supervise, ["-k", "0.1", *words], {"XDG_STATE_HOME": str(dead.folder)})
-    wait_until(lambda: is_waiting(run.running.guardian()))
-    sent = time.monotonic()
-    run.running.send(signal.SIGINT)
-    code, said, _ = run.wait()
-    assert time.monotonic() - sent < LATENESS_SECONDS, said
-    assert code == -signal.SIGINT
-    assert "cancelled by signal INT" in said
+
+    def lateness() -> float:
+        run = Run(supervise, ["-k", "0.1", *words], {"XDG_STATE_HOME": str(dead.folder)})
+        wait_until(lambda: is_waiting(run.running.guardian()))
+        sent = time.monotonic()
+        run.running.send(signal.SIGINT)
+        code, said, _ = run.wait()
+        late = time.monotonic() - sent
+        assert code == -signal.SIGINT
+        assert "cancelled by signal INT" in said
+        return late
+
+    assert is_in_time(lateness, LATENESS_SECONDS)
 
 
 @pytest.mark.alone
 def test_a_limit_counts_from_the_call_where_the_record_hangs(supervise: Place, dead: Dead) -> None:
-    run = Run(supervise, ["-t", "1", "--", "sleep", "20"], {"XDG_STATE_HOME": str(dead.folder)})
-    code, said, took = run.wait()
-    assert code == 124
-    assert LIMIT_SECONDS <= took < LIMIT_SECONDS + LATENESS_SECONDS, said
+    def time_taken() -> float:
+        run = Run(supervise, ["-t", "1", "--", "sleep", "20"], {"XDG_STATE_HOME": str(dead.folder)})
+        code, said, took = run.wait()
+        assert code == 124, said
+        assert took >= LIMIT_SECONDS, said
+        return took
+
+    assert is_in_time(time_taken, LIMIT_SECONDS + LATENESS_SECONDS)
 
 
 def other_places(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
@@ -246,8 +281,7 @@ def test_a_limit_holds_where_a_named_file_or_the_configuration_hangs(supervise: 
             assert "does not answer" in said
         return took
 
-    # One of three trials is enough: the machine may be busy with other tests.
-    assert any(time_taken() < LIMIT_SECONDS + LATENESS_SECONDS for _ in range(3))
+    assert is_in_time(time_taken, LIMIT_SECONDS + LATENESS_SECONDS)
 
 
 @pytest.mark.alone
@@ -314,8 +348,7 @@ def test_a_limit_holds_where_the_runtime_folder_hangs(
         assert "no control socket" not in said
         return took
 
-    # One of three trials is enough: the machine may be busy with other tests.
-    assert any(time_taken() < LIMIT_SECONDS + LATENESS_SECONDS for _ in range(3))
+    assert is_in_time(time_taken, LIMIT_SECONDS + LATENESS_SECONDS)
 
 
 @pytest.mark.alone
@@ -347,8 +380,7 @@ def test_a_cancellation_holds_where_the_runtime_folder_hangs(supervise: Place, d
         assert code in (-number, 128 + number), said
         return time.monotonic() - sent
 
-    # One of three trials is enough: the machine may be busy with other tests.
-    assert any(lateness() < LATENESS_SECONDS for _ in range(3))
+    assert is_in_time(lateness, LATENESS_SECONDS)
 
 
 @pytest.mark.alone
@@ -385,9 +417,14 @@ def test_a_lock_is_taken_where_the_home_of_the_account_hangs(supervise: Place, t
 @pytest.mark.alone
 def test_noting_the_pid_of_the_command_does_not_wait_for_a_hung_disk(dead: Dead) -> None:
     record = store.Record(str(dead.folder), "20261124-200139-123456abcd", {}, -1, -1)
-    began = time.monotonic()
-    record.note_root(os.getpid())
-    assert time.monotonic() - began < LATENESS_SECONDS
+
+    def time_taken() -> float:
+        bounded_call.unanswered.clear()
+        began = time.monotonic()
+        record.note_root(os.getpid())
+        return time.monotonic() - began
+
+    assert is_in_time(time_taken, LATENESS_SECONDS)
     began = time.monotonic()
     record.note_root(os.getpid())
     assert time.monotonic() - began < 0.05
@@ -403,8 +440,7 @@ def test_a_log_on_a_hung_disk_is_refused_without_a_limit(supervise: Place, dead:
         assert said == f"supervise: --log: '{dead.folder}/l' does not answer\n"
         return took
 
-    # One of three trials is enough: the machine may be busy with other tests.
-    assert any(time_taken() < 5 + LATENESS_SECONDS for _ in range(3))
+    assert is_in_time(time_taken, 5 + LATENESS_SECONDS)
 
 
 def state_of(hung: Hung) -> dict[str, str]:
@@ -431,6 +467,7 @@ def test_a_run_ends_where_its_files_hang_meanwhile(supervise: Place, tmp_path: P
             hung.stop(how)
             go.touch()
             if end in ("TERM", "INT"):
+                wait_until(lambda: "more" in supervise.file("said").read_text())
                 time.sleep(NOTICE_SECONDS)
                 due = time.monotonic()
                 run.running.send(signal.Signals[f"SIG{end}"])
@@ -447,8 +484,7 @@ def test_a_run_ends_where_its_files_hang_meanwhile(supervise: Place, tmp_path: P
         wait_until(lambda: not supervise.alive())
         return late
 
-    # One of three trials is enough: the machine may be busy with other tests.
-    assert any(lateness() < (LATENESS_SECONDS if end != "exit" else SLOW_END_SECONDS) for _ in range(3))
+    assert is_in_time(lateness, (LATENESS_SECONDS if end != "exit" else SLOW_END_SECONDS))
 
 
 SLOW_END_SECONDS = 2.0

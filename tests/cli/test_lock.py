@@ -233,6 +233,7 @@ def test_one_of_many_simultaneous_runs_gets_the_lock(supervise: Place, lock_name
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_two_hundred_waiting_runs_get_the_lock_one_after_the_other(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     script = "mkdir inside || echo two; echo $1 >>log; rmdir inside"

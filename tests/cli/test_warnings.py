@@ -104,7 +104,7 @@ def test_warn_signal_goes_once_to_the_command_alone(supervise: Place) -> None:
         "stay",
     )
     ended = supervise(
-        "-t", "3", "--warn-at", "1s,0.5s", "--warn-signal", "USR1", "--kill-after", "0", "--", *child(*words)
+        "-t", "6", "--warn-at", "3s,1.5s", "--warn-signal", "USR1", "--kill-after", "0", "--", *child(*words)
     )
     assert ended.code == 124
     assert ended.out.count(b"got USR1") == 1

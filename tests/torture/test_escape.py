@@ -27,7 +27,7 @@ FROM_READY = ("-a", "30s")
 """The artist prints `ready` when it is complete, which is access: the limit counts from there."""
 REPETITIONS = 20
 MOMENTS = 200
-MOMENTS_SECONDS = 300.0
+MOMENTS_SECONDS = 500.0
 """Seconds after which no more moments are tried than that."""
 
 
@@ -124,6 +124,7 @@ def test_no_artist_survives_any_way(artist: Artist, way: str, user_words: tuple[
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @every_artist
 @pytest.mark.usefixtures("busy_loops")
 def test_no_artist_survives_beside_busy_loops(artist: Artist, program: Path) -> None:
@@ -131,6 +132,7 @@ def test_no_artist_survives_beside_busy_loops(artist: Artist, program: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("way", ["interrupted", "killed", "guardian-killed"])
 @pytest.mark.parametrize("artist", arena.STORMS, ids=lambda artist: artist.name)
 @pytest.mark.usefixtures("busy_loops")

@@ -56,7 +56,7 @@ def test_a_supervisor_killed_at_any_moment_has_a_true_record(supervise: Place, s
         # No dead run is said to run, from the first moment on: but for the time that a process which holds its lock
         # too needs for its next step, the guardian that makes the record, or a child between its fork and its exec.
         made = [reader.Record(supervise.state, one) for one in reader.ids(supervise.state)]
-        wait_until(lambda made=made: {reader.state_of(one) for one in made} <= {"lost", "ended"}, 1)
+        wait_until(lambda made=made: {reader.state_of(one) for one in made} <= {"lost", "ended"}, 10)
         wait_until(lambda: not supervise.alive())
         check_nothing_half_made(supervise)
         new = [reader.Record(supervise.state, one) for one in reader.ids(supervise.state) if one not in known]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients import ask, command, connect, detached, newest, socket_of
+from tests.support.clients import ask, command, connect, detached, is_waiting, newest, socket_of
 from tests.support.harness import Place, child, wait_until
 from tests.support.measures import GROWTH_LIMIT_KB, fds, memory
 
@@ -74,6 +74,7 @@ def has_socket(pid: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_many_waiters_end_with_one_line_and_cost_the_run_nothing(supervise: Place) -> None:
     go = supervise.file("go")
     running = supervise.start("--", *child(f"wait_for={go}", "say=it is up", "stay"))
@@ -99,6 +100,7 @@ def test_many_waiters_end_with_one_line_and_cost_the_run_nothing(supervise: Plac
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_more_waiters_than_a_run_serves_all_end(supervise: Place) -> None:
     """Those that the run does not serve look at its record."""
     go = supervise.file("go")
@@ -148,8 +150,7 @@ def test_a_wait_uses_no_cpu_while_nothing_happens(supervise: Place) -> None:
     running.wait_for_out(b"ready")
     every = ("--until", "match=x", "--until", "idle=1h", "--for", "5m")
     waiter = supervise.popen([str(supervise.program), "wait", newest(supervise), *every])
-    before = fds(running.pid)
-    wait_until(lambda: fds(running.pid) >= before)
+    wait_until(lambda: is_waiting(waiter.pid))
     settled = settle(waiter.pid)
     supervisor = cpu(running.pid)
     time.sleep(QUIET_SECONDS)

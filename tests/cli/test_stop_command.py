@@ -64,7 +64,8 @@ def test_an_outer_deadline_runs_it(supervise: Place) -> None:
 
 def test_a_lack_of_memory_runs_it(supervise: Place) -> None:
     code = "import time; x = bytearray(90 << 20); x[::4096] = b'1' * len(x[::4096]); time.sleep(60)"
-    ended = supervise(*TELL, "--memory-max", "60M", "--", "python3", "-c", code)
+    # The shell lives on where the kernel kills its child at once: otherwise there may be nothing left to stop.
+    ended = supervise(*TELL, "--memory-max", "60M", "--", "sh", "-c", 'python3 -c "$1"; sleep 60', "sh", code)
     assert ended.report["reason"] == "out_of_memory"
     assert told(supervise) == ["signaled 1"]
 

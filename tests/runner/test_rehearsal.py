@@ -17,16 +17,16 @@ from supervise.runner.stop_orders import StopOrders
 from tests.support.harness import HANG_SECONDS, PYTHON, Place
 
 RECORDER = """
-import os, signal, sys, time
-def record(number, _):
+import os, signal, sys
+# Python may begin with the handler of the later one of two signals; sigwait(3) takes them by number, TERM before CONT.
+signals = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+os.write(1, b"READY\\n")
+while True:
+    number = signal.sigwait(signals)
     os.write(1, signal.Signals(number).name.encode() + b"\\n")
     if number == signal.SIGTERM:
         sys.exit(0)
-for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-    signal.signal(number, record)
-os.write(1, b"READY\\n")
-while True:
-    time.sleep(60)
 """
 
 

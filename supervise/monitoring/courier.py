@@ -91,14 +91,14 @@ class Courier:
         """Start the messenger, unless that was tried before; note why it cannot be had."""
         if self.pid or self.is_over:
             return
-        from supervise.process import helper_process
-
-        # What a messenger that dies leaves behind falls to this process.
-        helper_process.note_others()
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         nothing = -1
         try:
+            from supervise.process.helper_process import note_others
+
             nothing = null.open_null()
+            # What a messenger that dies leaves behind falls to this process.
+            note_others()
             self.pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", "-c", CODE, root, PROCESS_NAME],
@@ -114,7 +114,7 @@ class Courier:
                 # A caller may ignore SIGCHLD: the messenger would learn nothing of the end of a hook.
                 setsigdef=(_signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGXFSZ),
             )
-        except OSError as error:
+        except (ImportError, OSError) as error:
             self.is_over, self.failure = True, reason_of(error)
         finally:
             self._theirs.close()

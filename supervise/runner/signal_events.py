@@ -102,21 +102,19 @@ class SignalEvents:
         """
         self._runner.hear_threads()
         began = monotonic()
-        while not self.has_cancelled:
-            if signals.pending():
-                until = began + SIGNAL_THREAD_SECONDS
-            elif self._shares_group and exit.signal in signals.CANCELLING:
-                until = began + BOTH_SIGNALLED_SECONDS
-            else:
-                break
-            if (left := until - monotonic()) <= 0:
-                break
+        while not self.has_cancelled and (left := began + self._awaited_seconds(exit) - monotonic()) > 0:
             self._launched.streams.inbox.wait(left)
             self._runner.hear_threads()
         if not self.has_cancelled:
             # The thread may have taken a signal from the kernel that it has not posted yet.
             self._launched.streams.hear_signal_thread(SIGNAL_THREAD_SECONDS)
             self._runner.hear_threads()
+
+    def _awaited_seconds(self, exit: Exit) -> float:
+        """Return how long after the command's end a signal to the supervisor is waited for."""
+        if signals.pending():
+            return SIGNAL_THREAD_SECONDS
+        return BOTH_SIGNALLED_SECONDS if self._shares_group and exit.signal in signals.CANCELLING else 0.0
 
     def _hear_child(self, code: int, sender: int) -> None:
         """Handle SIGCHLD: a child has stopped or ended, or a client has sent it, having missed the control socket."""

@@ -1,7 +1,6 @@
 """Waits at their limits: many of them, a very long line, a quiet minute, a flood. They print what they measure."""
 
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -59,18 +58,6 @@ def settle(pid: int) -> float:
     while used != (used := cpu(pid)):
         time.sleep(0.5)
     return used
-
-
-def has_socket(pid: int) -> bool:
-    """Return whether a process has a socket open."""
-    for file in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            if os.readlink(file).startswith("socket:"):
-                return True
-        except FileNotFoundError:
-            # It was closed meanwhile.
-            pass
-    return False
 
 
 @pytest.mark.slow
@@ -172,7 +159,7 @@ def test_a_wait_ends_soon_after_what_it_waits_for(supervise: Place) -> None:
         words = [str(supervise.program), "wait", run_id, "--until", rf"match=stamp {one} \S+"]
         with subprocess.Popen(words, env=supervise.environ) as waiter:
             # The line comes when the client is connected: how long its start takes is not what is measured.
-            wait_until(partial(has_socket, waiter.pid))
+            wait_until(partial(is_waiting, waiter.pid, "socket:"))
             go.with_name(f"go{one}").touch()
             assert waiter.wait() == GOES_ON
             ended = time.monotonic()
